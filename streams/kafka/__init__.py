@@ -1,0 +1,1 @@
+"""The shell round Kafka: channels, transactions, state logs, topics, the embedded broker."""
