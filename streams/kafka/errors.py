@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Final
 
 from confluent_kafka import KafkaError
-
-if TYPE_CHECKING:
-    from typing import Final
 
 
 class ClusterError(Exception):
@@ -19,27 +16,31 @@ class ClusterError(Exception):
     retryable = False
 
 
-class KafkaUnavailable(ClusterError):
+class KafkaUnavailable(ClusterError):  # noqa: N818 (what happened, as it is caught)
     """No broker answered in time. Nothing is known about what was asked; it may be asked again."""
 
     retryable = True
 
 
-class TopicMissing(ClusterError):
+class TopicMissing(ClusterError):  # noqa: N818 (what happened, as it is caught)
     """A topic that is read or written does not exist. It does not come by itself."""
 
 
-class AuthorizationFailed(ClusterError):
+class AuthorizationFailed(ClusterError):  # noqa: N818 (what happened, as it is caught)
     """Kafka does not know us, or does not let us. Asking again gives the same answer."""
 
 
-class KafkaRefused(ClusterError):
+class KafkaRefused(ClusterError):  # noqa: N818 (what happened, as it is caught)
     """Kafka understood and refused: a bad name, a bad setting, a policy of the cluster."""
 
 
 class BrokerError(ClusterError):
     """The embedded broker could not be started, stopped or found. Nothing was left half-started."""
 
+
+# The commands that remedies name, once each.
+CREATE_COMMAND: Final = "realname topics create"
+CORRECT_COMMAND: Final = "realname topics correct"
 
 _UNAUTHORIZED: Final = frozenset(
     {
@@ -96,7 +97,7 @@ def cluster_error(error: KafkaError, *, doing: str) -> ClusterError:
             "Kafka settings, and the user's ACLs",
         )
     if code in _MISSING:
-        return TopicMissing(f"{doing} found no such topic ({reason}); run `realname topics create`")
+        return TopicMissing(f"{doing} found no such topic ({reason}); run `{CREATE_COMMAND}`")
     if code in _UNAVAILABLE or error.retriable():
         return KafkaUnavailable(
             f"no answer from Kafka for {doing} ({reason}); check that it runs and that the "

@@ -1,0 +1,320 @@
+"""Makes a cluster agree with the topic catalogue, and says where it does not."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+
+from streams.kafka.errors import (
+    CORRECT_COMMAND,
+    CREATE_COMMAND,
+    KafkaUnavailable,
+    TopicMissing,
+    cluster_error,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+    from typing import TypeVar
+
+    from confluent_kafka.admin import (
+        AdminClient,
+        TopicMetadata,  # type: ignore[attr-defined]  # As above.
+    )
+
+    from streams.records.topics import Topic
+
+    Answer = TypeVar("Answer")
+
+TIMEOUT_S = 30.0
+
+# A topic's creation reaches the brokers' metadata some milliseconds after it is acknowledged.
+_POLL_S = 0.05
+
+# With three copies or more, an acknowledged record is on two of them at least. Exactly-once rests
+# on acknowledged records staying.
+REPLICAS_IN_SYNC_MIN = 2
+REPLICATION_FACTOR_SAFE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CreateReport:
+    """What `create_topics` did, by full topic name, in the catalogue's order."""
+
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDrift:
+    """One point in which a topic is not as the catalogue has it.
+
+    `setting` is the topic setting's name, or empty unless `kind` is `config`. `actual` is None for
+    what does not exist. `str()` is one line for a person, ending in `remedy`.
+    """
+
+    topic: str
+    kind: Literal["missing", "partitions", "config"]
+    setting: str
+    expected: str
+    actual: str | None
+    remedy: str
+
+    def __str__(self) -> str:
+        if self.kind == "missing":
+            return f"topic {self.topic} does not exist; {self.remedy}"
+        what = self.setting or "the number of partitions"
+        return f"topic {self.topic}: {what} is {self.actual}, not {self.expected}; {self.remedy}"
+
+
+def create_topics(
+    admin: AdminClient,
+    catalogue: Mapping[str, Topic],
+    *,
+    replication_factor: int,
+    timeout_s: float = TIMEOUT_S,
+) -> CreateReport:
+    """Create the topics that do not exist; when it returns, all can be written to. Idempotent.
+
+    Topics that exist stay as they are: see `check_topics`. After an error some may have been
+    created; a further call creates the rest. Raises KafkaUnavailable after `timeout_s`,
+    AuthorizationFailed, and KafkaRefused (a replication factor above the number of brokers).
+    """
+    deadline = time.monotonic() + timeout_s
+    wanted = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication_factor,
+            config=_creation_config(topic, replication_factor),
+        )
+        for topic in catalogue.values()
+    ]
+    futures = admin.create_topics(
+        wanted,
+        operation_timeout=timeout_s,
+        request_timeout=timeout_s,
+    )
+    created, existing = [], []
+    for name, future in futures.items():
+        try:
+            _answer(future, doing=f"creating topic {name}", deadline=deadline)
+        except _AlreadyExistsError:
+            existing.append(name)
+        else:
+            created.append(name)
+    _await_leaders(admin, catalogue.values(), deadline=deadline)
+    return CreateReport(tuple(created), tuple(existing))
+
+
+def check_topics(
+    admin: AdminClient,
+    catalogue: Mapping[str, Topic],
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> list[TopicDrift]:
+    """Where the cluster's topics differ from the catalogue; empty when all is well.
+
+    Changes nothing. Settings that the catalogue does not name are not looked at. Raises
+    KafkaUnavailable after `timeout_s`, and AuthorizationFailed when we may not see a topic's
+    settings.
+    """
+    deadline = time.monotonic() + timeout_s
+    actual_counts = _partition_counts(admin, deadline=deadline)
+    present = [topic for topic in catalogue.values() if topic.name in actual_counts]
+    configs = _configs(admin, present, deadline=deadline)
+    drifts = []
+    for topic in catalogue.values():
+        if topic.name not in actual_counts:
+            drifts.append(_missing(topic))
+            continue
+        if actual_counts[topic.name] != topic.partitions:
+            drifts.append(_repartitioned(topic, actual_counts[topic.name]))
+        drifts += _reconfigured(topic, configs[topic.name])
+    return drifts
+
+
+def correct_topics(
+    admin: AdminClient,
+    drifts: Iterable[TopicDrift],
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Set the settings named by drifts of kind `config` as the catalogue has them. Idempotent.
+
+    Other kinds are left alone: missing topics are for `create_topics`, and another number of
+    partitions sends keys elsewhere than where their state is. Raises as `create_topics` does.
+    """
+    deadline = time.monotonic() + timeout_s
+    entries: dict[str, list[ConfigEntry]] = {}
+    for drift in drifts:
+        if drift.kind == "config":
+            entry = ConfigEntry(
+                drift.setting,
+                drift.expected,
+                incremental_operation=AlterConfigOpType.SET,
+            )
+            entries.setdefault(drift.topic, []).append(entry)
+    if not entries:
+        return
+    resources = [
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=changes)
+        for name, changes in entries.items()
+    ]
+    futures = admin.incremental_alter_configs(resources, request_timeout=timeout_s)
+    for resource, future in futures.items():
+        _answer(future, doing=f"setting topic {resource.name}", deadline=deadline)
+
+
+def require_topics(
+    admin: AdminClient,
+    catalogue: Mapping[str, Topic],
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Raise TopicMissing, naming them all, unless every topic exists. For a worker's start."""
+    counts = _partition_counts(admin, deadline=time.monotonic() + timeout_s)
+    missing = [topic.name for topic in catalogue.values() if topic.name not in counts]
+    if missing:
+        raise TopicMissing(
+            f"these topics do not exist: {', '.join(missing)}; run `{CREATE_COMMAND}`"
+        )
+
+
+class _AlreadyExistsError(Exception):
+    """The one refusal that is as good as an acceptance."""
+
+
+def _answer(future: Future[Answer], *, doing: str, deadline: float) -> Answer:
+    """The future's value; librdkafka's errors become ours."""
+    try:
+        return future.result(timeout=_left_s(deadline))
+    except KafkaException as error:
+        reason = error.args[0]
+        if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            raise _AlreadyExistsError from error
+        raise cluster_error(reason, doing=doing) from error
+    except FutureTimeoutError as error:
+        raise _too_late(doing) from error
+
+
+def _too_late(doing: str) -> KafkaUnavailable:
+    return KafkaUnavailable(
+        f"Kafka did not finish {doing} in time; look at the brokers' load and logs, then try again",
+    )
+
+
+def _creation_config(topic: Topic, replication_factor: int) -> dict[str, str]:
+    if replication_factor < REPLICATION_FACTOR_SAFE:
+        return dict(topic.config)
+    return {"min.insync.replicas": str(REPLICAS_IN_SYNC_MIN), **topic.config}
+
+
+def _await_leaders(admin: AdminClient, topics: Iterable[Topic], *, deadline: float) -> None:
+    names = {topic.name for topic in topics}
+    while True:
+        listed = _listed(admin, deadline=deadline)
+        led = {
+            name
+            for name, topic in listed.items()
+            if topic.partitions and all(part.leader >= 0 for part in topic.partitions.values())
+        }
+        if names <= led:
+            return
+        if time.monotonic() >= deadline:
+            raise _too_late("electing leaders for the new topics")
+        time.sleep(_POLL_S)
+
+
+def _partition_counts(admin: AdminClient, *, deadline: float) -> Mapping[str, int]:
+    listed = _listed(admin, deadline=deadline)
+    return {name: len(topic.partitions) for name, topic in listed.items()}
+
+
+def _listed(admin: AdminClient, *, deadline: float) -> Mapping[str, TopicMetadata]:
+    """The topics that exist and that we may see."""
+    try:
+        return admin.list_topics(timeout=_left_s(deadline)).topics
+    except KafkaException as error:
+        raise cluster_error(error.args[0], doing="listing the topics") from error
+
+
+def _left_s(deadline: float) -> float:
+    # librdkafka takes no zero for "at once"; it is an error there, or for ever.
+    return max(0.1, deadline - time.monotonic())
+
+
+def _configs(
+    admin: AdminClient,
+    topics: Sequence[Topic],
+    *,
+    deadline: float,
+) -> Mapping[str, Mapping[str, str]]:
+    if not topics:
+        return {}
+    futures = admin.describe_configs(
+        [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics],
+        request_timeout=_left_s(deadline),
+    )
+    configs = {}
+    for resource, future in futures.items():
+        doing = f"reading the settings of topic {resource.name}"
+        entries = _answer(future, doing=doing, deadline=deadline)
+        configs[resource.name] = {name: entry.value for name, entry in entries.items()}
+    return configs
+
+
+def _missing(topic: Topic) -> TopicDrift:
+    return TopicDrift(
+        topic=topic.name,
+        kind="missing",
+        setting="",
+        expected=f"{topic.partitions} partitions",
+        actual=None,
+        remedy=f"run `{CREATE_COMMAND}`",
+    )
+
+
+def _repartitioned(topic: Topic, actual: int) -> TopicDrift:
+    return TopicDrift(
+        topic=topic.name,
+        kind="partitions",
+        setting="",
+        expected=str(topic.partitions),
+        actual=str(actual),
+        remedy=(
+            f"if {actual} is meant, say so in the settings; otherwise stop all workers and "
+            f"writers, delete the topic and its state log, and run `{CREATE_COMMAND}`"
+        ),
+    )
+
+
+def _reconfigured(topic: Topic, actual: Mapping[str, str]) -> Iterable[TopicDrift]:
+    for setting, expected in topic.config.items():
+        value = actual.get(setting)
+        if value is None or _as_set(value) != _as_set(expected):
+            yield TopicDrift(
+                topic=topic.name,
+                kind="config",
+                setting=setting,
+                expected=expected,
+                actual=value,
+                remedy=f"run `{CORRECT_COMMAND}`",
+            )
+
+
+def _as_set(value: str) -> frozenset[str]:
+    # `compact,delete` and `delete,compact` are the same; a single value is a set of one.
+    return frozenset(part.strip() for part in value.split(","))
