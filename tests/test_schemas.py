@@ -22,6 +22,7 @@ from streams.records.shipments import (
     decode,
     why_refused,
 )
+from streams.records.topics import Topic, catalogue
 from streams.resources import schema_dir
 
 Json = dict[str, Any]
@@ -253,6 +254,35 @@ def test_decoder_and_schema_agree_on_times(text: str) -> None:
     record = {"type": "stream.heartbeat", "received_at": text}
     code = refusal(json.dumps(record).encode())
     assert VALIDATORS["stream.heartbeat.v1"].is_valid(record) is (code is None), code
+
+
+def test_topic_files_and_catalogue_are_the_same() -> None:
+    def described(topic: Topic) -> Json:
+        retention = {"retention_ms": int(topic.config.get("retention.ms", 0))}
+        return {
+            "key": topic.key,
+            "partitions": topic.partitions,
+            "cleanup": topic.config["cleanup.policy"],
+            **(retention if "retention.ms" in topic.config else {}),
+            "producers": list(topic.producers),
+            "consumers": list(topic.consumers),
+            "personal_data": topic.personal_data,
+        }
+
+    in_files = {
+        name: {
+            field: value
+            for field, value in topic.items()
+            if field not in ("description", "schemas")
+        }
+        for name, topic in TOPICS.items()
+    }
+    assert in_files == {name: described(topic) for name, topic in catalogue(prefix="").items()}
+
+
+@pytest.mark.parametrize("name", TOPICS)
+def test_a_topic_says_what_it_holds(name: str) -> None:
+    assert TOPICS[name]["description"].endswith(".")
 
 
 def test_every_topic_names_schemas_that_exist() -> None:
