@@ -1,0 +1,37 @@
+"""Reject codes: why a record went to `shipments.dlq`. A bad record is a value, not an exception."""
+
+from enum import Enum
+from typing import NamedTuple
+
+
+class RejectCode(Enum):
+    """Why a record could not be used. The value stands in the dead letter's header and in metrics."""
+
+    EMPTY = "empty"  # No value at all.
+    OVERSIZED = "oversized"  # More than 64 KiB.
+    NOT_JSON = "not_json"  # Not decodable: not UTF-8, or not one JSON object.
+    UNKNOWN_TYPE = "unknown_type"  # `type` is missing or none of the known ones.
+    SCHEMA = "schema"  # A field is missing, or not of its type or vocabulary.
+    BAD_TIME = "bad_time"  # A time is not RFC 3339 with an offset.
+    UNKNOWN_OUTLET = "unknown_outlet"  # Not in the reference data at that tick.
+    FROM_THE_FUTURE = "from_the_future"  # `time` or `recorded_at` over 5 minutes after `received_at`.
+    TOO_OLD = "too_old"  # A time before the year 2000.
+    KEY_MISMATCH = "key_mismatch"  # The Kafka key is not the waybill.
+    TOO_LATE = "too_late"  # A collection older than the final close, of a parcel never seen.
+
+
+class Reject(NamedTuple):
+    """One refused record of a batch.
+
+    Attributes:
+        index: Its place in the batch.
+        code: Why.
+        path: Which field, as `$.name`; never a value, since values are personal data.
+        source: The source that the record names, or "" where it could not be read.
+
+    """
+
+    index: int
+    code: RejectCode
+    path: str
+    source: str

@@ -1,0 +1,184 @@
+"""How a parcel lies in the match stage's memory and in its state log: a few bytes of one of four forms.
+
+Nine parcels of ten are collected once and registered once. They are packed in the three short forms,
+which the stage makes and reads without a Python object for the parcel; everything else is a whole
+`Parcel` in the general form. `unpack` reads every form, so the short ones are only ever a faster way
+to write the same thing, and a property test holds them to that.
+
+    C  collected, uncovered      cell, ms in pane, source | id
+    A  the same, covered by an agreement from the instant of collection
+    B  collected and registered  cell, ms in pane, source, recorded_at, upload delay, flags | id | registration id
+    R  registered only           time, outlet, recorded_at, upload delay, flags | registration id
+    P  anything else             msgpack of the `Parcel`
+
+`source` is the number of the source's name in the partition's own table.
+"""
+
+from collections.abc import Callable, Sequence
+from struct import Struct
+from typing import Final
+
+import msgspec
+
+from streams.domain.category import EXEMPT_CATEGORIES
+from streams.domain.cell import (
+    CATEGORY_MASK,
+    CATEGORY_SHIFT,
+    PANE_BITS,
+    PANE_MASK,
+    SCOPE_MASK,
+    UNIT_SHIFT,
+)
+from streams.domain.parcel import Collection, Parcel, Registration
+from streams.domain.window import PANE_MS
+
+COLLECTED: Final = ord("C")
+AGREED: Final = ord("A")
+BOTH: Final = ord("B")
+REGISTERED: Final = ord("R")
+GENERAL: Final = ord("P")
+
+COLLECTED_LAYOUT: Final = Struct("<BqIH")
+"""form, cell, ms in pane, source; the collection's id follows."""
+BOTH_LAYOUT: Final = Struct("<BqIHqIBB")
+"""form, cell, ms in pane, source, recorded_at, upload delay, backdated, length of id; both ids follow."""
+REGISTERED_LAYOUT: Final = Struct("<BqHqIB")
+"""form, time, outlet, recorded_at, upload delay, backdated; the registration id follows."""
+
+UPLOAD_DELAY_MAX_MS: Final = 2**32 - 1
+ID_BYTES_MAX: Final = 255
+SOURCES_MAX: Final = 2**16
+
+_decode_general: Final = msgspec.msgpack.Decoder(Parcel).decode
+_encode_general: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
+
+
+def pack(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes:
+    """Return a parcel in the shortest form that holds it.
+
+    `number_of_source` gives a source's number in the partition's table, or None when that is full.
+    """
+    short = None
+    if not (parcel.rescans or parcel.revoked or parcel.void_ms or parcel.hub_ms):
+        short = _pack_short(parcel, number_of_source)
+    return b"P" + _encode_general(parcel) if short is None else short
+
+
+def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes | None:
+    owner, registrations = parcel.owner, parcel.registrations
+    registered = None
+    if registrations:
+        first = registrations[0]
+        if len(registrations) > 1 or not first.matched or first.upload_ms is None:
+            return None
+        delay_ms = first.upload_ms - first.decided_ms
+        if not 0 <= delay_ms <= UPLOAD_DELAY_MAX_MS:
+            return None
+        registered = first.decided_ms, delay_ms, int(first.backdated)
+        if owner is None:
+            return (
+                REGISTERED_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet, *registered)
+                + first.registration_id.encode()
+            )
+    if owner is None or owner.category in EXEMPT_CATEGORIES or owner.agreement_id:
+        return _pack_agreed(parcel, number_of_source) if registered is None else None
+    record_id = owner.id.encode()
+    source = number_of_source(owner.source)
+    if source is None or len(record_id) > ID_BYTES_MAX:
+        return None
+    in_pane_ms = owner.time_ms % PANE_MS
+    if registered is None:
+        return COLLECTED_LAYOUT.pack(COLLECTED, owner.cell, in_pane_ms, source) + record_id
+    return (
+        BOTH_LAYOUT.pack(BOTH, owner.cell, in_pane_ms, source, *registered, len(record_id))
+        + record_id
+        + registrations[0].registration_id.encode()
+    )
+
+
+def _pack_agreed(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes | None:
+    """Return the form of a parcel that an agreement covered at once; it never asks for the id again."""
+    owner = parcel.owner
+    if owner is None or owner.cover_ms != owner.time_ms or owner.category in EXEMPT_CATEGORIES:
+        return None
+    source = number_of_source(owner.source)
+    if source is None:
+        return None
+    in_pane_ms = owner.time_ms % PANE_MS
+    return COLLECTED_LAYOUT.pack(AGREED, owner.cell, in_pane_ms, source) + owner.id.encode()
+
+
+def cell_in(entry: bytes) -> int | None:
+    """Return the cell of the parcel's owner, or None while it has none."""
+    form = entry[0]
+    if form in (COLLECTED, AGREED, BOTH):
+        return int.from_bytes(entry[1:9], "little")
+    if form == REGISTERED:
+        return None
+    owner = unpack(entry, ()).owner
+    return None if owner is None else owner.cell
+
+
+def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:
+    """Return the parcel that an entry of any form holds. `sources` is the partition's table."""
+    form = entry[0]
+    if form == GENERAL:
+        return _decode_general(entry[1:])
+    if form == REGISTERED:
+        _, time_ms, outlet, decided_ms, delay_ms, backdated = REGISTERED_LAYOUT.unpack_from(entry)
+        registration_id = entry[REGISTERED_LAYOUT.size :].decode()
+        return Parcel(
+            first_ms=time_ms,
+            registrations=[
+                Registration(
+                    registration_id,
+                    time_ms,
+                    outlet,
+                    decided_ms,
+                    matched=True,
+                    upload_ms=decided_ms + delay_ms,
+                    backdated=bool(backdated),
+                )
+            ],
+        )
+    if form == BOTH:
+        return _unpack_both(entry, sources)
+    _, cell, in_pane_ms, source = COLLECTED_LAYOUT.unpack_from(entry)
+    owner = _owner(cell, in_pane_ms, sources[source], entry[COLLECTED_LAYOUT.size :].decode())
+    if form == AGREED:
+        owner.cover_ms = owner.time_ms
+    return Parcel(first_ms=owner.time_ms, owner=owner)
+
+
+def _unpack_both(entry: bytes, sources: Sequence[str]) -> Parcel:
+    _, cell, in_pane_ms, source, decided_ms, delay_ms, backdated, length = BOTH_LAYOUT.unpack_from(
+        entry
+    )
+    ids = entry[BOTH_LAYOUT.size :]
+    owner = _owner(cell, in_pane_ms, sources[source], ids[:length].decode())
+    # What the registration claimed matters only while nothing has been collected, so the form has no
+    # room for it.
+    registration = Registration(
+        ids[length:].decode(),
+        owner.time_ms,
+        0,
+        decided_ms,
+        matched=True,
+        upload_ms=decided_ms + delay_ms,
+        backdated=bool(backdated),
+    )
+    return Parcel(first_ms=owner.time_ms, owner=owner, registrations=[registration])
+
+
+def _owner(cell: int, in_pane_ms: int, source: str, record_id: str) -> Collection:
+    group = cell >> PANE_BITS
+    return Collection(
+        time_ms=(cell & PANE_MASK) * PANE_MS + in_pane_ms,
+        source=source,
+        id=record_id,
+        outlet=group >> UNIT_SHIFT,
+        category=group >> CATEGORY_SHIFT & CATEGORY_MASK,
+        scope=group & SCOPE_MASK,
+        agreement_id="",
+        cover_ms=None,
+    )

@@ -1,0 +1,90 @@
+"""How many of each source's latest records were refused: better stopped than a topic in the dead letters.
+
+Counted in blocks of a thousand records, ten of which are looked at: "the last 10,000" within a block.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from streams.records.rejects import Reject, RejectCode
+
+BLOCK_RECORDS: Final = 1_000
+BLOCKS: Final = 10
+SHARE_MAX: Final = 0.5
+SOURCES_MAX: Final = 1_000
+"""Sources watched; records of further ones count together under ""."""
+
+_Blocks = deque[tuple[int, int]]
+
+
+class RejectRatio:
+    """Records and rejects of each source, of its last 10,000 records.
+
+    A reject whose source cannot be read counts under the source "".
+    """
+
+    def __init__(self) -> None:
+        """Start with no record seen."""
+        self._blocks: dict[str, _Blocks] = {}
+        self._latest: dict[str, RejectCode] = {}
+
+    def add(self, records: Mapping[str, int], rejects: Sequence[Reject]) -> None:
+        """Take in a batch: records that could be decoded, by source, and all rejects."""
+        refused: dict[str, int] = {}
+        undecoded: dict[str, int] = {}
+        for reject in rejects:
+            refused[reject.source] = refused.get(reject.source, 0) + 1
+            self._latest[reject.source if reject.source in self._blocks else ""] = reject.code
+            if reject.code in _BEFORE_DECODE:
+                undecoded[reject.source] = undecoded.get(reject.source, 0) + 1
+        for source in records.keys() | refused.keys():
+            seen = records.get(source, 0) + undecoded.get(source, 0)
+            self._add_to(source, seen, refused.get(source, 0))
+
+    def _add_to(self, source: str, seen: int, refused: int) -> None:
+        if source not in self._blocks and len(self._blocks) >= SOURCES_MAX:
+            source = ""
+        blocks = self._blocks.setdefault(source, deque([(0, 0)], BLOCKS))
+        records, rejects = blocks[-1]
+        if records >= BLOCK_RECORDS:
+            blocks.append((seen, refused))
+        else:
+            blocks[-1] = (records + seen, rejects + refused)
+
+    @property
+    def flagged(self) -> list[str]:
+        """Sources of whose last 10,000 records more than half were refused, once they have sent 1,000."""
+        return sorted(
+            source
+            for source, blocks in self._blocks.items()
+            if sum(n for n, _ in blocks) >= BLOCK_RECORDS
+            and sum(r for _, r in blocks) > SHARE_MAX * sum(n for n, _ in blocks)
+        )
+
+    @property
+    def watched(self) -> int:
+        """How many sources have sent enough to be judged."""
+        return sum(sum(n for n, _ in blocks) >= BLOCK_RECORDS for blocks in self._blocks.values())
+
+    def dump(self) -> bytes:
+        """Return the counts for the state log."""
+        return msgspec.msgpack.encode({s: list(b) for s, b in self._blocks.items()})
+
+    def load(self, data: bytes) -> None:
+        """Replace the counts with what `dump` gave."""
+        loaded = msgspec.msgpack.decode(data, type=dict[str, list[tuple[int, int]]])
+        self._blocks = {source: deque(blocks, BLOCKS) for source, blocks in loaded.items()}
+
+
+_BEFORE_DECODE: Final = frozenset(
+    {
+        RejectCode.EMPTY,
+        RejectCode.OVERSIZED,
+        RejectCode.NOT_JSON,
+        RejectCode.UNKNOWN_TYPE,
+        RejectCode.SCHEMA,
+    }
+)
