@@ -1,0 +1,1 @@
+"""Reference data: from files to versioned snapshots that stages look things up in."""
