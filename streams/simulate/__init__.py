@@ -1,0 +1,1 @@
+"""Scenarios: a region's couriers, played as `shipments` records with known faults."""
