@@ -1,5 +1,6 @@
 """Reads one reference file whole: bytes, syntax, rows. All its mistakes are told at once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,24 @@ def read_file(kind: Kind, path: Path, areas: Areas) -> AnyListing:
         message = f"cannot be read ({error.strerror}); check the path and its permissions"
         raise ReferenceFileError([Mistake(str(path), 0, message)]) from None
     return parse(kind, data, file=str(path), areas=areas)
+
+
+def read_files(paths: Mapping[Kind, Path], areas: Areas) -> Mapping[Kind, AnyListing]:
+    """Return what several files list.
+
+    Raises:
+        ReferenceFileError: With the mistakes of all files.
+    """
+    listings: dict[Kind, AnyListing] = {}
+    mistakes: list[Mistake] = []
+    for kind, path in paths.items():
+        try:
+            listings[kind] = read_file(kind, path, areas)
+        except ReferenceFileError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ReferenceFileError(mistakes)
+    return listings
 
 
 def parse(kind: Kind, data: bytes, *, file: str, areas: Areas) -> AnyListing:

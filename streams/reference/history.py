@@ -13,7 +13,7 @@ from typing import Final
 from streams.domain.window import DAY_MS, MINUTE_MS, tick_at_or_after
 from streams.reference.codec import Snapshot, decode, encode, kind_data, overlaid
 from streams.reference.listing import KIND_OF, AnyListing, Kind
-from streams.reference.mistakes import ReferenceFileError
+from streams.reference.mistakes import Mistake, ReferenceFileError
 from streams.reference.snapshot import apply_listing
 from streams.reference.types import Reference, ReferenceHistory
 
@@ -74,6 +74,16 @@ def assemble(records: Iterable[tuple[bytes, bytes | None]]) -> ReferenceHistory:
     return ReferenceHistory.of_timeline(_timeline(_living(records)))
 
 
+def latest_snapshot(records: Records, kind: Kind) -> Snapshot | None:
+    """Return the newest apply of a kind, in effect yet or not; None when there was none.
+
+    Raises:
+        SnapshotError: A record cannot be read.
+    """
+    of_kind = [snapshot for snapshot in _living(records.items()) if snapshot.kind is kind]
+    return of_kind[-1] if of_kind else None
+
+
 def plan_apply(
     records: Records, listing: AnyListing, *, now_ms: int, effective_at_ms: int | None = None
 ) -> Apply | None:
@@ -117,6 +127,31 @@ def plan_apply(
         superseded_keys=_superseded(kind, snapshots, now_ms),
         changes=_changes(kind, current, reference),
     )
+
+
+def plan_all(records: Records, listings: Iterable[AnyListing], *, now_ms: int) -> Sequence[Apply]:
+    """Return what applying several listings one after another writes; those that change something.
+
+    Raises:
+        ReferenceFileError: With the mistakes of all listings.
+        SnapshotError: A record cannot be read.
+
+    """
+    planned: list[Apply] = []
+    mistakes: list[Mistake] = []
+    records = dict(records)
+    for listing in listings:
+        try:
+            made = plan_apply(records, listing, now_ms=now_ms)
+        except ReferenceFileError as error:
+            mistakes += error.mistakes
+            continue
+        if made is not None:
+            planned.append(made)
+            records[made.key] = made.value
+    if mistakes:
+        raise ReferenceFileError(mistakes)
+    return planned
 
 
 def _living(records: Iterable[tuple[bytes, bytes | None]]) -> Sequence[Snapshot]:
