@@ -1,4 +1,4 @@
-"""`realname outlets|periods|agreements|sources`: apply a file of reference data, list what is known."""
+"""`realname outlets|periods|agreements|sources`: apply a file, list what is known."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,11 +33,15 @@ File = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 
 _COLUMNS: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.OUTLETS: ("outlet_id", "name", "brand_code", "enterprise_id", "county_code", "duty_group"),
-    Kind.AGREEMENTS: ("agreement_id", "agreement_kind", "filed_by", "complete", "valid_from")
-    + ("valid_to", "recorded_at"),
+    Kind.AGREEMENTS: (
+        *("agreement_id", "agreement_kind", "filed_by", "complete"),
+        *("valid_from", "valid_to", "recorded_at"),
+    ),
     Kind.SOURCES: ("source", "enterprise_id", "channel"),
-    Kind.PERIODS: ("event_period_id", "event_level", "start", "end", "origin_codes")
-    + ("destination_codes", "name_zh"),
+    Kind.PERIODS: (
+        *("event_period_id", "event_level", "start", "end"),
+        *("origin_codes", "destination_codes", "name_zh"),
+    ),
 }
 
 
@@ -84,7 +88,7 @@ def apply_file(
     """Apply one file, and tell what changed.
 
     Raises:
-        ReferenceFileError: The file has mistakes, or contradicts what is known; nothing was applied.
+        ReferenceFileError: The file has mistakes, or contradicts what is known; it was not applied.
         BadInput: `effective_at` is not a time.
         ClusterError: Kafka cannot be reached, or refuses.
     """
@@ -97,7 +101,8 @@ def apply_file(
     topic = _topic(run)
     with run.err.status(f"Applying {kind.value} ..."):
         if dry_run:
-            made = topic.plan(listing, now_ms=now_ms(), effective_at_ms=effective_at_ms)
+            planned = topic.plan([listing], now_ms=now_ms(), effective_at_ms=effective_at_ms)
+            made = planned[0] if planned else None
         else:
             made = topic.apply(listing, now_ms=now_ms(), effective_at_ms=effective_at_ms)
     told = _told(kind, listing, made)
@@ -107,8 +112,8 @@ def apply_file(
 def setup_reference(run: Run, files: Mapping[Kind, Path]) -> None:
     """Apply several files, none of them when one has a mistake.
 
-    Without any file, each kind that nobody has applied yet gets the demonstration's, so that running
-    it again never replaces somebody's own data.
+    Without any file, each kind that nobody has applied yet gets the demonstration's; so running it
+    again never replaces somebody's own data.
 
     Raises:
         ReferenceFileError: With the mistakes of all files; nothing was applied.
@@ -117,20 +122,18 @@ def setup_reference(run: Run, files: Mapping[Kind, Path]) -> None:
     from streams.kafka.clock import now_ms
     from streams.reference.areas import shipped_areas
     from streams.reference.files import FILE_NAMES, read_files
-    from streams.reference.history import latest_snapshot, plan_all
     from streams.resources import config_dir
 
     topic = _topic(run)
     with run.err.status("Applying reference data ..."):
-        records = topic.read().records
         if not files:
-            files = {kind: config_dir() / name for kind, name in FILE_NAMES.items()}
-            for kind in Kind:
-                if (known := latest_snapshot(records, kind)) is not None:
-                    run.say(f"{kind.value}: kept as applied before, version {known.version}.")
-                    del files[kind]
+            known = topic.newest()
+            for kind, snapshot in known.items():
+                run.say(f"{kind.value}: kept as applied before, version {snapshot.version}.")
+            folder = config_dir()
+            files = {kind: folder / FILE_NAMES[kind] for kind in Kind if kind not in known}
         listings = read_files(files, shipped_areas())
-        plan_all(records, listings.values(), now_ms=now_ms())
+        topic.plan(listings.values(), now_ms=now_ms())  # Raises what is wrong with any of them.
         for kind, listing in listings.items():
             run.say(_told(kind, listing, topic.apply(listing, now_ms=now_ms())))
 

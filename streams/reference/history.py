@@ -74,14 +74,15 @@ def assemble(records: Iterable[tuple[bytes, bytes | None]]) -> ReferenceHistory:
     return ReferenceHistory.of_timeline(_timeline(_living(records)))
 
 
-def latest_snapshot(records: Records, kind: Kind) -> Snapshot | None:
-    """Return the newest apply of a kind, in effect yet or not; None when there was none.
+def newest_snapshots(
+    records: Iterable[tuple[bytes, bytes | None]],
+) -> Mapping[Kind, Snapshot]:
+    """Return the newest apply of each kind that has one, in effect yet or not.
 
     Raises:
         SnapshotError: A record cannot be read.
     """
-    of_kind = [snapshot for snapshot in _living(records.items()) if snapshot.kind is kind]
-    return of_kind[-1] if of_kind else None
+    return {snapshot.kind: snapshot for snapshot in _living(records)}
 
 
 def plan_apply(
@@ -105,10 +106,10 @@ def plan_apply(
     snapshots = _living(records.items())
     points = _timeline(snapshots)
     current = points[-1] if points else Reference()
-    of_kind = [snapshot for snapshot in snapshots if snapshot.kind is kind]
-    if of_kind and _changes_nothing(of_kind[-1], listing):
+    newest = [snapshot for snapshot in snapshots if snapshot.kind is kind][-1:]
+    if newest and _changes_nothing(newest[0], listing):
         return None
-    if not of_kind:
+    if not newest:
         effective_at_ms = 0
     elif effective_at_ms is None:
         effective_at_ms = now_ms + LEAD_MS
@@ -129,8 +130,14 @@ def plan_apply(
     )
 
 
-def plan_all(records: Records, listings: Iterable[AnyListing], *, now_ms: int) -> Sequence[Apply]:
-    """Return what applying several listings one after another writes; those that change something.
+def plan_all(
+    records: Records,
+    listings: Iterable[AnyListing],
+    *,
+    now_ms: int,
+    effective_at_ms: int | None = None,
+) -> Sequence[Apply]:
+    """Return what applying several listings in turn writes, without those that change nothing.
 
     Raises:
         ReferenceFileError: With the mistakes of all listings.
@@ -142,7 +149,7 @@ def plan_all(records: Records, listings: Iterable[AnyListing], *, now_ms: int) -
     records = dict(records)
     for listing in listings:
         try:
-            made = plan_apply(records, listing, now_ms=now_ms)
+            made = plan_apply(records, listing, now_ms=now_ms, effective_at_ms=effective_at_ms)
         except ReferenceFileError as error:
             mistakes += error.mistakes
             continue
