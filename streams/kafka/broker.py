@@ -308,8 +308,8 @@ class EmbeddedBroker:
             time.sleep(_POLL_S)
         raise BrokerError(
             f"Kafka does not answer on {HOST}:{record.port} after {timeout_s:.0f} s. "
-            f"{self._log_tail()}\nIf the machine is merely busy, start it again; otherwise correct "
-            "what the log names.",
+            f"{self._log_tail()}\nIf the machine is merely busy, try again; otherwise stop it and "
+            "correct what the log names.",
         )
 
     def _log_tail(self) -> str:
