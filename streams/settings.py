@@ -211,7 +211,7 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     def topics(self) -> Mapping[str, Topic]:
-        """Return the topic catalogue, by short name, with this prefix and these partition counts."""
+        """Return the topic catalogue by short name, with this prefix and these partition counts."""
         return catalogue(self.prefix, self.partitions)
 
     def group(self, stage: str) -> str:

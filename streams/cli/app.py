@@ -1,0 +1,48 @@
+"""The command line as a whole: which commands there are."""
+
+from typing import Annotated
+
+import typer
+
+from streams.cli import broker, config, topics
+
+app = typer.Typer(
+    name="realname",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    # A traceback may show values of records, which are personal data.
+    pretty_exceptions_show_locals=False,
+    help=(
+        "Real-name registration rates of courier parcels, from Kafka.\n\n"
+        "\b\nFrom nothing to first figures:\n"
+        "  realname broker start\n"
+        "  realname setup\n"
+        "  realname worker\n\n"
+        "Every command has --help with examples and exit codes."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"realname {version('realname-streams')}")
+        raise typer.Exit
+
+
+@app.callback()
+def realname(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take the options that stand before any command."""
+    del version
+
+
+app.add_typer(broker.app, name="broker")
+app.add_typer(topics.app, name="topics")
+app.add_typer(config.app, name="config")

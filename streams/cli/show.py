@@ -1,0 +1,84 @@
+"""How data are shown: a table for a person, one JSON object per line for a program."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import orjson
+from rich.table import Table
+from rich.text import Text
+
+from streams.cli.run import Run
+from streams.cli.text import heading
+
+Row = Mapping[str, object]
+
+_STYLES: Final = {
+    "OK": "green",
+    "AT_RISK": "yellow",
+    "BREACH": "bold red",
+    "INSUFFICIENT": "dim",
+    "UNKNOWN": "dim",
+    "CRITICAL": "bold red",
+    "MAJOR": "red",
+    "MINOR": "yellow",
+}
+WAYBILL_SHOWN: Final = (3, 4)  # Leading and trailing characters: enough to compare, not to trace.
+
+
+def show(
+    run: Run,
+    rows: Iterable[Row],
+    *,
+    json: bool,
+    columns: Sequence[str],
+    empty: str,
+) -> int:
+    """Write rows to standard output and return how many there were.
+
+    With `json` each row goes out whole, as it comes; else `columns` of all of them as one table.
+    To a person who gets no row, `empty` says why that may be.
+    """
+    if json:
+        return _lines(run, rows)
+    table = Table(box=None)
+    for column in columns:
+        table.add_column(heading(column, run.settings.language), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(column, row.get(column)) for column in columns))
+    if table.row_count:
+        run.out.print(table)
+    else:
+        run.say(empty)
+    return table.row_count
+
+
+def _lines(run: Run, rows: Iterable[Row]) -> int:
+    count = 0
+    for row in rows:
+        # Not through rich, which would wrap and colour: this is for programs.
+        run.out.file.write(orjson.dumps(row).decode() + "\n")
+        count += 1
+    return count
+
+
+def _cell(column: str, value: object) -> Text:
+    if value is None:
+        return Text("–", style="dim")
+    if isinstance(value, float):
+        return Text(f"{value:.2%}" if "rate" in column or column == "target" else f"{value:g}")
+    if isinstance(value, list | tuple):
+        return Text(", ".join(str(item) for item in value))
+    text = str(value)
+    return Text(text, style=_STYLES.get(text, ""))
+
+
+def masked(waybill_no: str) -> str:
+    """Return a waybill with only its first three and last four characters.
+
+    A short one, of which little would remain hidden, is hidden whole.
+    """
+    head, tail = WAYBILL_SHOWN
+    hidden = len(waybill_no) - head - tail
+    if hidden < tail:
+        return "*" * len(waybill_no)
+    return f"{waybill_no[:head]}{'*' * hidden}{waybill_no[-tail:]}"
