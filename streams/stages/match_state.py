@@ -8,14 +8,16 @@ so do entries, so each is a column of its own: the producer's compression does t
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Final
 
 import msgspec
 
 FORMAT: Final = 1
-PAYLOAD_BYTES_MAX: Final = 800_000
-"""Where a payload is cut; with its last entry, of 64 KiB at most, it stays under 900 KB."""
+COLUMN_BYTES_MAX: Final = 500_000
+"""Bytes of keys and entries in one payload, which with its other columns stays under 900 KB."""
+_ENTRIES_AT_ONCE: Final = 6_000
+_PAIRS_AT_ONCE: Final = 10_000
 
 
 class Scalars(msgspec.Struct, array_like=True, frozen=True):
@@ -75,83 +77,63 @@ class Delta:
 
 def encode_delta(
     scalars: Scalars,
-    entries: Sequence[tuple[bytes, bytes]],
-    *,
-    closed: Sequence[tuple[int, int]],
-    late: Sequence[tuple[int, int]],
-    sources: Sequence[str],
-) -> list[bytes]:
-    """Return the payloads of one flush, at least one, each under 900 KB."""
-    return list(_encode(scalars, entries, closed, late, sources=sources))
-
-
-def encode_snapshot(
-    scalars: Scalars,
     entries: Mapping[bytes, bytes],
     *,
-    closed: Mapping[int, int],
-    late: Sequence[tuple[int, int]],
-    sources: Sequence[str],
-) -> Iterator[bytes]:
-    """Yield the payloads that hold the whole state, each under 900 KB."""
-    return _encode(scalars, entries.items(), closed.items(), late, sources=sources)
-
-
-_PAIRS_AT_ONCE: Final = 20_000
-
-
-def _encode(
-    scalars: Scalars,
-    entries: Iterable[tuple[bytes, bytes]],
     closed: Iterable[tuple[int, int]],
     late: Iterable[tuple[int, int]],
-    *,
     sources: Sequence[str],
 ) -> Iterator[bytes]:
-    entry_iterator, closed_iterator, late_iterator = iter(entries), iter(closed), iter(late)
+    """Yield the payloads that hold a flush or, of all entries, the whole state: at least one.
+
+    Each is under 900 KB. `entries` must not change while this runs.
+    """
+    pieces = zip_longest(_entry_columns(entries), _pair_columns(closed), _pair_columns(late))
     names = list(sources)
-    piece = _take_bytes(entry_iterator)
-    closings = list(islice(closed_iterator, _PAIRS_AT_ONCE))
-    lates = list(islice(late_iterator, _PAIRS_AT_ONCE))
-    while True:
+    columns = next(pieces, (None, None, None))
+    while columns is not None:
         # What follows is fetched first, so that the last payload knows that it is the last.
-        next_piece = _take_bytes(entry_iterator)
-        next_closings = list(islice(closed_iterator, _PAIRS_AT_ONCE))
-        next_lates = list(islice(late_iterator, _PAIRS_AT_ONCE))
-        last = not (next_piece or next_closings or next_lates)
-        keys, packed = [key for key, _ in piece], [entry for _, entry in piece]
+        following = next(pieces, None)
+        of_entries, of_closed, of_late = columns
         yield msgspec.msgpack.encode(
             _Packed(
                 FORMAT,
-                last,
+                following is None,
                 scalars,
                 names,
-                array("B", map(len, keys)).tobytes(),
-                b"".join(keys),
-                array("H", map(len, packed)).tobytes(),
-                b"".join(packed),
-                array("Q", [c for c, _ in closings]).tobytes(),
-                array("q", [c for _, c in closings]).tobytes(),
-                array("Q", [c for c, _ in lates]).tobytes(),
-                array("Q", [c for _, c in lates]).tobytes(),
+                *(of_entries or (b"", b"", b"", b"")),
+                *(of_closed or (b"", b"")),
+                *(of_late or (b"", b"")),
             )
         )
-        if last:
-            return
         names = []
-        piece, closings, lates = next_piece, next_closings, next_lates
+        columns = following
 
 
-def _take_bytes(entries: Iterator[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Take entries for one payload off the iterator."""
-    taken = []
-    room = PAYLOAD_BYTES_MAX // 2
-    for pair in entries:
-        taken.append(pair)
-        room -= len(pair[0]) + len(pair[1]) + 3
-        if room <= 0:
-            break
-    return taken
+def _entry_columns(entries: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+    """Yield lengths and contents of keys and entries, a payload's worth at a time."""
+    keys, values = iter(entries), iter(entries.values())
+    while some := list(islice(keys, _ENTRIES_AT_ONCE)):
+        packed = list(islice(values, _ENTRIES_AT_ONCE))
+        yield from _cut(some, packed)
+
+
+def _cut(keys: list[bytes], packed: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+    """Yield the columns of these entries, in halves of halves where they are too large together."""
+    joined_keys, joined = b"".join(keys), b"".join(packed)
+    if len(joined_keys) + len(joined) > COLUMN_BYTES_MAX and len(keys) > 1:
+        middle = len(keys) // 2
+        yield from _cut(keys[:middle], packed[:middle])
+        yield from _cut(keys[middle:], packed[middle:])
+        return
+    lengths = array("B", map(len, keys)).tobytes()
+    yield lengths, joined_keys, array("I", map(len, packed)).tobytes(), joined
+
+
+def _pair_columns(pairs: Iterable[tuple[int, int]]) -> Iterator[tuple[bytes, bytes]]:
+    iterator = iter(pairs)
+    while some := list(islice(iterator, _PAIRS_AT_ONCE)):
+        first = array("Q", [one for one, _ in some])
+        yield first.tobytes(), array("Q", [other for _, other in some]).tobytes()
 
 
 _decoder: Final = msgspec.msgpack.Decoder(_Packed)
@@ -167,7 +149,7 @@ def decode_delta(payload: bytes) -> Delta:
     if packed.format != FORMAT:
         message = f"match.state has format {packed.format}, this program reads {FORMAT}"
         raise ValueError(message)
-    closed, cells = _column("Q", packed.closed), _column("q", packed.closed_cells)
+    closed, cells = _column("Q", packed.closed), _column("Q", packed.closed_cells)
     late, ids = _column("Q", packed.late), _column("Q", packed.late_ids)
     return Delta(
         last=packed.last,
@@ -190,7 +172,7 @@ def _pairs(packed: _Packed) -> list[tuple[bytes, bytes]]:
     keys, entries = packed.keys, packed.entries
     key_at = entry_at = 0
     for key_length, entry_length in zip(
-        packed.key_lengths, _column("H", packed.entry_lengths), strict=True
+        packed.key_lengths, _column("I", packed.entry_lengths), strict=True
     ):
         key_end, entry_end = key_at + key_length, entry_at + entry_length
         pairs.append((keys[key_at:key_end], entries[entry_at:entry_end]))

@@ -1,0 +1,292 @@
+"""The hot path of the whole program: nine records of ten, joined without an object for their parcel.
+
+One loop, with everything that it touches in local variables: a method call costs as much as a dictionary
+look-up, and at 100,000 records a second both show. It knows four cases: a first collection, a first
+registration, and each of them after the other. Whatever else a record may be, and whatever else may be
+known of its waybill, is left to `MatchPartition.take`, which is the rule; a property test holds the two
+together. Per record on one core: decode 0.5 µs, two instants 0.3, checks and look-ups 0.6, packing and
+keeping the entry 0.8, counting 0.3.
+"""
+
+from collections import Counter as Counts
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from streams.domain.category import BATCH_CATEGORIES, EXEMPT_CATEGORIES, Category
+from streams.domain.cell import CATEGORY_SHIFT, PANE_BITS, PANE_MASK, Counter
+from streams.domain.cell import UNIT_SHIFT as _UNIT_SHIFT
+from streams.domain.window import PANE_MS, TICK_MS
+from streams.records import shipments
+from streams.records.rejects import Reject, RejectCode
+from streams.records.shipments import (
+    OLDEST_MS,
+    VALUE_BYTES_MAX,
+    Collected,
+    Heartbeat,
+    Refused,
+    Registered,
+)
+from streams.stages.entry import (
+    BOTH,
+    BOTH_LAYOUT,
+    COLLECTED,
+    COLLECTED_LAYOUT,
+    ID_BYTES_MAX,
+    REGISTERED,
+    REGISTERED_LAYOUT,
+    UPLOAD_DELAY_MAX_MS,
+)
+from streams.stages.stage import Batch
+
+if TYPE_CHECKING:
+    from streams.stages.match import MatchPartition
+
+_ELIGIBLE: Final = int(Counter.ELIGIBLE)
+_ON_TIME: Final = int(Counter.COVERED_ON_TIME)
+_LATE: Final = int(Counter.COVERED_LATE)
+_BACKDATED: Final = int(Counter.BACKDATED)
+
+_CATEGORY_BITS: Final = {
+    c.name: c << CATEGORY_SHIFT for c in Category if c not in EXEMPT_CATEGORIES
+}
+"""A category's place in a group; the exempt ones are not of the fast path."""
+_BATCH: Final = frozenset(c.name for c in BATCH_CATEGORIES)
+
+
+def run(part: "MatchPartition", batch: Batch) -> list[Reject]:  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, see above
+    """Take a batch into a partition; return the records that could not be used."""
+    rejects: list[Reject] = []
+    sources: list[str] = []
+    add_source = sources.append
+    policy = part.policy
+    decode, instants, parse = shipments.decode, part.instants, part.instants.parse
+    heads, tails = instants.heads, instants.tails
+    lookup, agenda = part.lookup, part.agenda
+    entries, dirty, closed, source_numbers = (
+        part.entries,
+        part.dirty,
+        part.closed,
+        part.source_numbers,
+    )
+    ledger = part.ledger
+    add_tick, add_cell = ledger.ticks.append, ledger.cells.append
+    add_counter, add_delta = ledger.counters.append, ledger.deltas.append
+    pack_collected, unpack_collected = COLLECTED_LAYOUT.pack, COLLECTED_LAYOUT.unpack_from
+    pack_both, pack_registered = BOTH_LAYOUT.pack, REGISTERED_LAYOUT.pack
+    unpack_registered = REGISTERED_LAYOUT.unpack_from
+    collected_size, registered_size = COLLECTED_LAYOUT.size, REGISTERED_LAYOUT.size
+    collected_in, uncollected_in = agenda.collected, agenda.uncollected
+    grace_ms, final_close_ms = policy.grace_alert_ms, policy.final_close_ms
+    backdating_ms, skew_ms, disorder_ms = (
+        policy.backdating_ms,
+        policy.clock_skew_ms,
+        policy.disorder_ms,
+    )
+    by_wall_clock = part.clock == "wall"
+    watermark_ms, received_max_ms = part.watermark_ms, part.received_max_ms
+    mature_before = (watermark_ms - grace_ms) // PANE_MS
+    next_due_ms = agenda.next_ms
+    # The minute that holds the last record, both ends excluded, and what follows from it.
+    minute_from_ms = minute_to_ms = tick = open_from = 0
+
+    for index, (value, key) in enumerate(zip(batch.values, batch.keys, strict=True)):
+        if not value or len(value) > VALUE_BYTES_MAX:
+            rejects.append(Reject(index, *shipments.why_refused(value, None)))
+            continue
+        try:
+            record = decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            rejects.append(Reject(index, *shipments.why_refused(value, error)))
+            continue
+        kind = record.__class__
+        try:
+            if kind is Heartbeat:
+                received_ms = part.heard(record, batch.timestamps_ms[index])
+            else:
+                add_source(record.source)
+                text = record.recorded_at
+                try:
+                    recorded_ms = heads[text[:19]] + tails[text[19:]]
+                except KeyError:
+                    recorded_ms = parse(text, "$.recorded_at")
+                text = record.time
+                try:
+                    time_ms = heads[text[:19]] + tails[text[19:]]
+                except KeyError:
+                    time_ms = parse(text, "$.time")
+                if by_wall_clock:
+                    received_ms = batch.timestamps_ms[index]
+                elif record.received_at is None:
+                    received_ms = recorded_ms
+                else:
+                    text = record.received_at
+                    try:
+                        received_ms = heads[text[:19]] + tails[text[19:]]
+                    except KeyError:
+                        received_ms = parse(text, "$.received_at")
+
+                now_ms = received_ms if received_ms > watermark_ms else watermark_ms
+                if not minute_from_ms < now_ms < minute_to_ms:
+                    minute_from_ms = now_ms // TICK_MS * TICK_MS
+                    minute_to_ms = minute_from_ms + TICK_MS
+                    tick = -(-now_ms // TICK_MS)
+                    open_from = (now_ms - final_close_ms) // PANE_MS
+                    if not lookup.after_ms < now_ms <= lookup.until_ms:
+                        lookup.use_at(now_ms)
+                    units = lookup.units
+                latest_ms = received_ms + skew_ms
+                taken = False
+                if (
+                    (kind is Registered or kind is Collected)
+                    and OLDEST_MS <= time_ms <= latest_ms
+                    and OLDEST_MS <= recorded_ms <= latest_ms
+                    and key == record.waybill_no.encode()
+                    and (unit := units.get(record.outlet_id)) is not None
+                ):
+                    entry = entries.get(key)
+                    if kind is Registered:
+                        delay_ms = received_ms - recorded_ms
+                        backdated = 1
+                        if delay_ms <= backdating_ms:
+                            delay_ms = backdated = 0
+                        if (
+                            record.verification_result != "MATCHED"
+                            or delay_ms > UPLOAD_DELAY_MAX_MS
+                        ):
+                            pass
+                        elif entry is None:
+                            pane = time_ms // PANE_MS
+                            if pane >= open_from and not (closed and part.hash_of(key) in closed):
+                                entries[key] = dirty[key] = (
+                                    pack_registered(
+                                        REGISTERED,
+                                        time_ms,
+                                        unit >> _UNIT_SHIFT,
+                                        recorded_ms,
+                                        delay_ms,
+                                        backdated,
+                                    )
+                                    + record.registration_id.encode()
+                                )
+                                keys = uncollected_in.get(pane)
+                                if keys is None:
+                                    agenda.enter_uncollected(pane, key)
+                                    next_due_ms = agenda.next_ms
+                                else:
+                                    keys.append(key)
+                                taken = True
+                        elif entry[0] == COLLECTED:
+                            _, cell, in_pane_ms, source = unpack_collected(entry)
+                            pane = cell & PANE_MASK
+                            if pane >= open_from:
+                                record_id = entry[collected_size:]
+                                entries[key] = dirty[key] = (
+                                    pack_both(
+                                        BOTH,
+                                        cell,
+                                        in_pane_ms,
+                                        source,
+                                        recorded_ms,
+                                        delay_ms,
+                                        backdated,
+                                        len(record_id),
+                                    )
+                                    + record_id
+                                    + record.registration_id.encode()
+                                )
+                                on_time_ms = pane * PANE_MS + in_pane_ms + grace_ms
+                                add_tick(tick)
+                                add_cell(cell)
+                                add_counter(
+                                    _ON_TIME if recorded_ms + delay_ms <= on_time_ms else _LATE
+                                )
+                                add_delta(1)
+                                if backdated:
+                                    ledger.count(tick, cell, _BACKDATED, 1)
+                                if pane < mature_before:
+                                    part.take_back_missing(key)
+                                taken = True
+                    else:
+                        category = record.parcel_category
+                        bits = _CATEGORY_BITS.get(category)
+                        source = source_numbers.get(record.source)
+                        record_id = record.id.encode()
+                        pane, in_pane_ms = divmod(time_ms, PANE_MS)
+                        if (
+                            bits is None
+                            or source is None
+                            or pane < open_from
+                            or len(record_id) > ID_BYTES_MAX
+                            or (record.agreement_id is not None and category in _BATCH)
+                        ):
+                            pass
+                        elif entry is None:
+                            if not (closed and part.hash_of(key) in closed):
+                                scope = lookup.scope_of(record, time_ms) if lookup.scoped else 0
+                                cell = (unit | bits | scope) << PANE_BITS | pane
+                                entries[key] = dirty[key] = (
+                                    pack_collected(COLLECTED, cell, in_pane_ms, source) + record_id
+                                )
+                                add_tick(tick)
+                                add_cell(cell)
+                                add_counter(_ELIGIBLE)
+                                add_delta(1)
+                                keys = collected_in.get(pane)
+                                if keys is None:
+                                    agenda.enter_collected(pane, key)
+                                    next_due_ms = agenda.next_ms
+                                else:
+                                    keys.append(key)
+                                if pane < mature_before:
+                                    part.report_missing(key, cell, time_ms)
+                                taken = True
+                        elif entry[0] == REGISTERED:
+                            _, first_ms, _, decided_ms, delay_ms, backdated = unpack_registered(
+                                entry
+                            )
+                            if first_ms // PANE_MS >= open_from:
+                                scope = lookup.scope_of(record, time_ms) if lookup.scoped else 0
+                                cell = (unit | bits | scope) << PANE_BITS | pane
+                                entries[key] = dirty[key] = (
+                                    pack_both(
+                                        BOTH,
+                                        cell,
+                                        in_pane_ms,
+                                        source,
+                                        decided_ms,
+                                        delay_ms,
+                                        backdated,
+                                        len(record_id),
+                                    )
+                                    + record_id
+                                    + entry[registered_size:]
+                                )
+                                on_time = decided_ms + delay_ms <= time_ms + grace_ms
+                                ledger.count(tick, cell, _ELIGIBLE, 1)
+                                ledger.count(tick, cell, _ON_TIME if on_time else _LATE, 1)
+                                if backdated:
+                                    ledger.count(tick, cell, _BACKDATED, 1)
+                                agenda.enter_collected(pane, key)
+                                next_due_ms = agenda.next_ms
+                                taken = True
+                if not taken:
+                    part.watermark_ms = watermark_ms
+                    part.take(record, key, (time_ms, recorded_ms, received_ms, now_ms))
+                    next_due_ms = agenda.next_ms
+        except Refused as refusal:
+            source_name = "" if kind is Heartbeat else record.source
+            rejects.append(Reject(index, refusal.code, refusal.path, source_name))
+            continue
+        if received_ms > received_max_ms:
+            received_max_ms = received_ms
+            watermark_ms = received_ms - disorder_ms
+            if next_due_ms <= watermark_ms:
+                part.received_max_ms, part.watermark_ms = received_max_ms, watermark_ms
+                part.advance()
+                next_due_ms = agenda.next_ms
+                minute_from_ms = minute_to_ms = 0  # The reference data may be another.
+            mature_before = (watermark_ms - grace_ms) // PANE_MS
+    part.received_max_ms, part.watermark_ms = received_max_ms, watermark_ms
+    part.ratio.add(Counts(sources), rejects)
+    return rejects
