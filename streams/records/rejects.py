@@ -35,3 +35,11 @@ class Reject(NamedTuple):
     code: RejectCode
     path: str
     source: str
+
+
+class TooManyRejects(Exception):  # noqa: N818 (it states what has happened)
+    """Most sources send what is refused: better stopped than a topic emptied into the dead letters.
+
+    A stage raises it from `apply`; what it was applied to is not committed. The message says which
+    code and where.
+    """

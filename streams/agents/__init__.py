@@ -1,0 +1,1 @@
+"""The Faust app: which agent reads what, and the worker process that runs them."""

@@ -1,0 +1,61 @@
+"""How a refused record goes to `shipments.dlq`: untouched, with the reason in headers.
+
+The headers follow the custom of Kafka Connect and Kafka Streams, a prefix of our own before the same
+words. They hold no value of the record: those are personal data.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from confluent_kafka import Message
+
+from streams.records.rejects import Reject
+
+HEADER_PREFIX: Final = "__realname.errors."
+CODE: Final = HEADER_PREFIX + "code"
+PATH: Final = HEADER_PREFIX + "path"
+SOURCE: Final = HEADER_PREFIX + "source"
+STAGE: Final = HEADER_PREFIX + "stage"
+TOPIC: Final = HEADER_PREFIX + "topic"
+PARTITION: Final = HEADER_PREFIX + "partition"
+OFFSET: Final = HEADER_PREFIX + "offset"
+TIMESTAMP: Final = HEADER_PREFIX + "timestamp"
+ATTEMPT: Final = HEADER_PREFIX + "attempt"
+
+
+class DeadLetter(NamedTuple):
+    """A record as it goes to the dead letters."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+def dead_letter(message: Message, reject: Reject, stage: str) -> DeadLetter:
+    """Return a refused record with the reason added.
+
+    A record that comes from the dead letters, and is refused again, keeps one set of our headers,
+    with `attempt` counted up.
+    """
+    kept: list[tuple[str, bytes | None]] = []
+    attempt = 1
+    for name, content in message.headers() or ():
+        value = content.encode() if isinstance(content, str) else content
+        if name == ATTEMPT and value is not None and value.isdigit():
+            attempt = int(value) + 1
+        if not name.startswith(HEADER_PREFIX):
+            kept.append((name, value))
+    _, timestamp_ms = message.timestamp()
+    ours = {
+        CODE: reject.code.value,
+        PATH: reject.path,
+        SOURCE: reject.source,
+        STAGE: stage,
+        TOPIC: message.topic(),
+        PARTITION: message.partition(),
+        OFFSET: message.offset(),
+        TIMESTAMP: timestamp_ms,
+        ATTEMPT: attempt,
+    }
+    kept += [(name, str(value).encode()) for name, value in ours.items()]
+    return DeadLetter(message.key(), message.value(), kept)
