@@ -16,7 +16,10 @@ import numpy.typing as npt
 
 FORMAT: Final = 1
 ROWS_MAX: Final = 50_000
-"""Rows of one part: 17 bytes each, so that a part stays under 900 KB."""
+ROW_BYTES: Final = 17
+"""So that a part stays under 900 KB."""
+
+assert ROWS_MAX * ROW_BYTES < 900_000
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -30,8 +33,8 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
         to_offset: First input offset that they do not cover.
         part: Number of this part, from 0.
         parts: How many parts the flush has for this target.
-        watermark_ms: All changes of the source with a tick at or before this have been sent. Meant
-            only in the last part.
+        watermark_ms: All changes of the source with a tick before this have been sent. Meant only in
+            the last part.
 
     """
 
@@ -124,22 +127,28 @@ class Changes:
     extra: bytes
 
 
-def encode(header: Header, rows: Rows, extra: bytes = b"") -> list[bytes]:
+def encode(header: Header, rows: Rows, extras: Sequence[bytes] = ()) -> list[bytes]:
     """Return the record values that carry `rows`; at least one, so that the watermark always travels.
 
-    `part` and `parts` of the header are filled in; `extra` goes with the last part.
+    `part` and `parts` of the header are filled in. Each of `extras`, which must be under 850 KB and be
+    understood alone, goes with one part.
     """
-    parts = max(1, -(-len(rows) // ROWS_MAX))
+    pieces = [rows.take(slice(at, at + ROWS_MAX)) for at in range(0, max(1, len(rows)), ROWS_MAX)]
+    beside = [b""] * len(pieces)
+    for extra in extras:
+        if beside[-1] or len(pieces[-1]) * ROW_BYTES + len(extra) > ROWS_MAX * ROW_BYTES:
+            pieces.append(no_rows())
+            beside.append(b"")
+        beside[-1] = extra
     values = []
-    for part in range(parts):
-        piece = rows.take(slice(part * ROWS_MAX, (part + 1) * ROWS_MAX))
+    for part, (piece, extra) in enumerate(zip(pieces, beside, strict=True)):
         packed = _Packed(
-            msgspec.structs.replace(header, part=part, parts=parts),
+            msgspec.structs.replace(header, part=part, parts=len(pieces)),
             piece.ticks.astype("<i4").tobytes(),
             piece.cells.astype("<i8").tobytes(),
             piece.counters.tobytes(),
             piece.deltas.astype("<i4").tobytes(),
-            extra if part == parts - 1 else b"",
+            extra,
         )
         values.append(msgspec.msgpack.encode(packed))
     return values

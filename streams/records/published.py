@@ -1,0 +1,269 @@
+"""What is published for people and programs: records of `rates`, `days` and `alerts`, as JSON.
+
+Counts are of parcels. Rates lie between 0 and 1, rounded to a millionth, and are null for want of
+parcels. Instants are RFC 3339 in Shanghai time, dates are business days.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+import orjson
+
+RATES: Final = "rates"
+DAYS: Final = "days"
+ALERTS: Final = "alerts"
+
+
+@dataclass(frozen=True, slots=True)
+class PartFigures:
+    """Figures of a part of a scope's parcels."""
+
+    eligible: int
+    covered_on_time: int
+    covered_late: int
+    missing: int
+    covered_young: int
+    pending: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFigures:
+    """Figures of one window, with the bounds of its final rate."""
+
+    eligible: int
+    covered_on_time: int
+    covered_late: int
+    missing: int
+    covered_young: int
+    pending: int
+    rate: float | None
+    on_time_rate: float | None
+    rate_low: float | None
+    rate_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodFigures:
+    """Mature parcels of one event period to date."""
+
+    event_period_id: str
+    mature: int
+    covered_on_time: int
+    covered_late: int
+    missing: int
+    rate: float | None
+    on_time_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictFigures:
+    """The present verdict, and the figures of the target's parcels that decided it.
+
+    Attributes:
+        date: The business day that is judged: that of the parcels that have just matured.
+        rate_status: OK, AT_RISK, BREACH, INSUFFICIENT, or UNKNOWN while the channel is silent.
+        ticket: At risk, and sure enough for somebody to look.
+        severity: Of a breach or a ticket.
+        parcel_category: `*` for all in the base.
+        event_period_id: Whose target it is; null for the routine target.
+        n: Mature parcels.
+        wilson_upper: Upper bound of the rate, `z` standard deviations up.
+
+    """
+
+    date: str
+    rate_status: str
+    ticket: bool
+    severity: str | None
+    target: float | None
+    parcel_category: str
+    event_period_id: str | None
+    n: int
+    covered: int
+    rate: float | None
+    wilson_upper: float
+    z: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateRecord:
+    """A scope's rolling rates now. `as_of` is the tick of their last change."""
+
+    granularity: str
+    scope_id: str
+    city_code: str | None
+    county_code: str | None
+    enterprise_id: str | None
+    date: str
+    today: WindowFigures
+    trailing_24h: WindowFigures
+    trailing_7d: WindowFigures
+    event_periods: list[PeriodFigures]
+    verdict: VerdictFigures
+    caliber_id: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstIssue:
+    """A day's figures when they were first issued. They never change."""
+
+    eligible: int
+    covered_on_time: int
+    covered_late: int
+    missing: int
+    covered_young: int
+    pending: int
+    rate: float | None
+    on_time_rate: float | None
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayRecord:
+    """A scope's figures of one business day.
+
+    `revision` counts its issues: 0 before the bulletin, and one more for each time its rate had moved
+    far enough. `as_of` is the tick of the last change. `target`, `rate_status` and `event_period_id`
+    are those of the end of the day, or of now while it is being judged.
+    """
+
+    granularity: str
+    scope_id: str
+    date: str
+    city_code: str | None
+    county_code: str | None
+    enterprise_id: str | None
+    eligible: int
+    covered_on_time: int
+    covered_late: int
+    missing: int
+    covered_young: int
+    pending: int
+    exempt: int
+    voided: int
+    rescans: int
+    duplicates: int
+    attempts_failed: int
+    backdated: int
+    orphans: int
+    after_close: int
+    rate: float | None
+    on_time_rate: float | None
+    rate_low: float | None
+    rate_high: float | None
+    loose: PartFigures
+    batch: PartFigures
+    by_category: dict[str, PartFigures]
+    target: float | None
+    rate_status: str
+    event_period_id: str | None
+    day_status: str
+    revision: int
+    first_issue: FirstIssue | None
+    caliber_id: str
+    as_of: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an alert rests on.
+
+    `window` TODAY is the judged business day. For a silent channel, `breaching` of `judged` outlets, or
+    `collections` without a registration.
+    """
+
+    window: str
+    date: str | None = None
+    covered: int | None = None
+    missing: int | None = None
+    pending: int | None = None
+    wilson_upper: float | None = None
+    z: float | None = None
+    breaching: int | None = None
+    judged: int | None = None
+    collections: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """One change in the life of an alert.
+
+    Attributes:
+        id: Kind, granularity and scope.
+        episode: How often it has been raised; with `id` its name for ever.
+        reason: Why this record was written.
+        state: firing, clearing or ended.
+        observed: The rate that was observed, or the share of breaching outlets.
+        n: Mature parcels, or judged outlets.
+        first_at: When it was raised.
+        last_at: When this was written.
+        duration_s: From raise to end; null while it is open.
+
+    """
+
+    id: str
+    alert_id: str
+    episode: int
+    alert_kind: str
+    severity: str
+    state: str
+    reason: str
+    granularity: str
+    scope_id: str
+    city_code: str | None
+    county_code: str | None
+    enterprise_id: str | None
+    duty_group: str | None
+    observed: float | None
+    target: float | None
+    parcel_category: str
+    n: int
+    evidence: Evidence
+    event_period_id: str | None
+    first_at: str
+    last_at: str
+    duration_s: int | None
+    caliber_id: str
+
+
+Record = TypeVar("Record", RateRecord, DayRecord, AlertRecord)
+
+
+def encode(record: RateRecord | DayRecord | AlertRecord) -> bytes:
+    """Return a record as JSON."""
+    return orjson.dumps(record)
+
+
+def decode(value: bytes, kind: type[Record]) -> Record:
+    """Return a record from JSON. Unknown fields are ignored; raises ValueError for anything else."""
+    try:
+        return msgspec.json.decode(value, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a {kind.__name__}: {error}") from error
+
+
+def rate_key(granularity: str, scope_id: str) -> bytes:
+    """Return the key of a scope on `rates`."""
+    return f"{granularity}|{scope_id}".encode()
+
+
+def day_key(granularity: str, scope_id: str, date: str) -> bytes:
+    """Return the key of a scope's business day on `days`."""
+    return f"{granularity}|{scope_id}|{date}".encode()
+
+
+def alert_key(alert_id: str, episode: int) -> bytes:
+    """Return the key of an alert's episode on `alerts`."""
+    return f"{alert_id}|{episode}".encode()
+
+
+KINDS: Final[Mapping[str, type[RateRecord | DayRecord | AlertRecord]]] = {
+    RATES: RateRecord,
+    DAYS: DayRecord,
+    ALERTS: AlertRecord,
+}
+"""Which record a topic of the catalogue holds."""

@@ -1,0 +1,372 @@
+"""Sums of cells over the windows of time: panes, business days, trailing 24 hours, and spans.
+
+Everything is kept by *group* (unit, category, event scope) in dense columns, and moved on by whole ticks
+with a handful of numpy calls. Parcels of a pane are young until its end + grace; then the pane's sums
+join the mature sums, and later changes of the pane join them directly.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from streams.domain.cell import COUNTERS, PANE_BITS, PANE_MASK, Counter
+from streams.domain.policy import Policy
+from streams.domain.window import (
+    DAY_MS,
+    PANE_MS,
+    PANES_PER_DAY,
+    SHANGHAI_OFFSET_PANES,
+    TICK_MS,
+    day_of,
+    day_of_pane,
+    pane_of,
+)
+from streams.records.changes import Rows
+from streams.stages.columns import Array, Bools, Index, Int32s, Ints, capacity_for, distinct, widened
+
+CORE: Final = 3
+"""The counters that a rate is made of come first: eligible, covered on time, covered late."""
+
+assert (Counter.ELIGIBLE, Counter.COVERED_ON_TIME, Counter.COVERED_LATE) == tuple(range(CORE))
+
+MATURE: Final = COUNTERS
+"""In a day's columns all counters come first, then the mature parcels of the core ones."""
+
+DAY_COLUMNS: Final = COUNTERS + CORE
+DAYS_BEHIND: Final = 9
+"""Business days that are kept before today: enough for the seven-day window, and for what is counted
+until `closed_kept`. Older ones stand in the topic `days`; a change of one is dropped and counted."""
+
+DAY_SLOTS: Final = DAYS_BEHIND + 2  # And today, and tomorrow for a clock that is ahead at midnight.
+
+TICKS_PER_PANE: Final = PANE_MS // TICK_MS
+
+Span = tuple[int, int]
+"""Panes [first, end) whose mature sums are kept apart: an event period, or its part of a first day."""
+
+
+class WindowsState(msgspec.Struct, frozen=True):
+    """What a snapshot holds of the windows beside the arrays."""
+
+    tick: int
+    today: int
+    newest: int
+    rows_dropped: int
+    young: list[int]
+    trailing: list[int]
+    days: list[int]
+    spans: list[Span]
+
+
+class PaneError(Exception):
+    """A change of a pane further in the future than any clock skew allows: the sender is broken."""
+
+
+class Windows:
+    """The sums of one partition. Ticks are minutes since the epoch and must rise."""
+
+    def __init__(self, policy: Policy) -> None:
+        assert DAYS_BEHIND * DAY_MS >= policy.closed_kept_ms
+        self._grace_panes: Final = policy.grace_alert_ms // PANE_MS
+        self._ahead: Final = policy.clock_skew_ms // PANE_MS + 2
+        # Reaches back to the start of the judged day at its last judged tick.
+        self._ring_panes: Final = PANES_PER_DAY + self._grace_panes + self._ahead + 2
+        self.groups = Index()
+        self.row_groups: Ints = np.empty(0, np.intp)
+        self.tick = 0
+        self.rows_dropped = 0
+        self._capacity = 0
+        self._newest = 0  # Last pane that has a place in the ring.
+        self._young: set[int] = set()  # Panes with counts that have not matured.
+        self._trailing: set[int] = set()  # Panes with counts in the trailing 24 hours.
+        self.spans: dict[Span, Int32s] = {}
+        self._ring: Int32s = np.zeros((self._ring_panes, CORE, 0), np.int32)
+        self._days: Int32s = np.zeros((DAY_SLOTS, DAY_COLUMNS, 0), np.int32)
+        self._trail: Int32s = np.zeros((2 * CORE, 0), np.int32)
+        self.changed: Int32s = np.zeros(0, np.int32)
+        self.day_changed: Int32s = np.zeros((DAY_SLOTS, 0), np.int32)
+        self._today = 0
+        self._seen_days: set[int] = set()  # Kept days with any change.
+
+    # --- where a tick stands ---
+
+    @property
+    def today(self) -> int:
+        """The business day of the tick."""
+        return self._today
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return len(self.groups)
+
+    @property
+    def mature_before(self) -> int:
+        """First pane that is not mature at the tick."""
+        return self.tick * TICK_MS // PANE_MS - self._grace_panes
+
+    @property
+    def _trailing_from(self) -> int:
+        return pane_of(self.tick * TICK_MS - DAY_MS)
+
+    def next_tick(self) -> int | None:
+        """Return the next tick at which sums change without any rows, or None."""
+        if not len(self.groups):
+            return None
+        ends = [(self._today + 1) * PANES_PER_DAY - SHANGHAI_OFFSET_PANES]
+        if self._young:
+            ends.append(min(self._young) + 1 + self._grace_panes)
+        if self._trailing:
+            ends.append(min(self._trailing) + 1 + PANES_PER_DAY)
+        return min(ends) * TICKS_PER_PANE
+
+    # --- moving on ---
+
+    def move_to(self, tick: int) -> bool:
+        """Let panes mature and leave, as of `tick`; return whether any mature sum has changed.
+
+        No tick at which `next_tick` wanted to be called may be passed over.
+        """
+        assert tick > self.tick
+        self.tick = tick
+        self._turn_ring(pane_of(tick * TICK_MS) + self._ahead)
+        self._turn_days(day_of(tick * TICK_MS))
+        matured = sorted(p for p in self._young if p < self.mature_before)
+        for pane in matured:
+            self._young.remove(pane)
+            self._mature(pane)
+        for pane in sorted(p for p in self._trailing if p < self._trailing_from):
+            self._trailing.remove(pane)
+            self._leave(pane)
+        return bool(matured)
+
+    def _turn_ring(self, newest: int) -> None:
+        turned = min(newest - self._newest, self._ring_panes)
+        if turned > 0:
+            slots = np.arange(newest - turned + 1, newest + 1) % self._ring_panes
+            self._ring[slots] = 0
+            self._newest = newest
+
+    def _turn_days(self, today: int) -> None:
+        if today == self._today:
+            return
+        turned = min(today - self._today, DAY_SLOTS)
+        slots = np.arange(today + 1 - turned + 1, today + 2) % DAY_SLOTS
+        self._days[slots] = 0
+        self.day_changed[slots] = 0
+        # "Today" and "seven days" mean other panes now.
+        seen = self.changed > 0
+        self.changed[seen] = self.tick
+        self._today = today
+        self._seen_days = {day for day in self._seen_days if self.keeps_day(day)}
+
+    def _mature(self, pane: int) -> None:
+        sums = self._ring[pane % self._ring_panes]
+        day = day_of_pane(pane)
+        self.day_columns(day)[MATURE:] += sums
+        if pane >= self._trailing_from:
+            self._trail[CORE:] += sums
+        for (first, end), span in self.spans.items():
+            if first <= pane < end:
+                span += sums
+        touched = sums.any(axis=0)
+        self.changed[touched] = self.tick
+        self.day_changed[day % DAY_SLOTS][touched] = self.tick
+
+    def _leave(self, pane: int) -> None:
+        sums = self._ring[pane % self._ring_panes]
+        self._trail[:CORE] -= sums
+        self._trail[CORE:] -= sums
+        self.changed[sums.any(axis=0)] = self.tick
+
+    # --- taking changes in ---
+
+    def add(self, rows: Rows) -> bool:
+        """Add the rows of the present tick; return whether any mature sum has changed.
+
+        `row_groups` then holds the rows' groups.
+        """
+        groups = self.row_groups = self.groups.find(rows.cells >> PANE_BITS)
+        self._grow()
+        panes = rows.cells & PANE_MASK
+        days = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY
+        if int(panes.max()) > self._newest:
+            raise PaneError(
+                f"a change of pane {int(panes.max())} at tick {self.tick}: stop its sender and "
+                "rebuild the state from before it"
+            )
+        if int(days.min()) < self._today - DAYS_BEHIND:
+            kept = days >= self._today - DAYS_BEHIND
+            self.rows_dropped += int(len(kept) - kept.sum())
+            rows, groups, panes, days = rows.take(kept), groups[kept], panes[kept], days[kept]
+        counters = rows.counters.astype(np.intp)
+        slots = days % DAY_SLOTS
+        self.changed[groups] = self.tick
+        self.day_changed[slots, groups] = self.tick
+        self._seen_days.update(distinct(days))
+        self._add_to(self._days, (slots * DAY_COLUMNS + counters) * self._capacity + groups, rows)
+        core = counters < CORE
+        if core.all():
+            return self._add_core(rows.deltas, counters=counters, panes=panes, groups=groups)
+        return self._add_core(
+            rows.deltas[core], counters=counters[core], panes=panes[core], groups=groups[core]
+        )
+
+    def _add_to(self, columns: Int32s, at: Ints, rows: Rows) -> None:
+        np.add.at(columns.reshape(-1), at, rows.deltas)
+
+    def _add_core(self, deltas: Int32s, *, counters: Ints, panes: Array, groups: Ints) -> bool:
+        """Add changes of the core counters to panes, trailing sums, and mature sums."""
+        if not len(deltas):
+            return False
+        at = counters * self._capacity + groups
+        oldest = self._newest - self._ring_panes + 1
+        places = (panes % self._ring_panes) * (CORE * self._capacity) + at
+        mature = panes < self.mature_before
+        trailing = panes >= self._trailing_from
+        if int(panes.min()) < oldest:
+            kept = panes >= oldest
+            np.add.at(self._ring.reshape(-1), places[kept], deltas[kept])
+        else:
+            np.add.at(self._ring.reshape(-1), places, deltas)
+        flat = self._trail.reshape(-1)
+        np.add.at(flat, at[trailing], deltas[trailing])
+        self._trailing.update(distinct(panes[trailing]))
+        self._young.update(distinct(panes[~mature]))
+        if not mature.any():
+            return False
+        at, panes, deltas = at[mature], panes[mature], deltas[mature]
+        trailing = trailing[mature]
+        np.add.at(flat, at[trailing] + CORE * self._capacity, deltas[trailing])
+        days = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY
+        day_at = ((days % DAY_SLOTS) * DAY_COLUMNS + MATURE) * self._capacity + at
+        np.add.at(self._days.reshape(-1), day_at, deltas)
+        for (first, end), span in self.spans.items():
+            inside = (panes >= first) & (panes < end)
+            np.add.at(span.reshape(-1), at[inside], deltas[inside])
+        return True
+
+    def _grow(self) -> None:
+        capacity = capacity_for(len(self.groups), self._capacity)
+        if capacity == self._capacity:
+            return
+        self._capacity = capacity
+        self._ring = widened(self._ring, capacity)
+        self._days = widened(self._days, capacity)
+        self._trail = widened(self._trail, capacity)
+        self.changed = widened(self.changed, capacity)
+        self.day_changed = widened(self.day_changed, capacity)
+        self.spans = {span: widened(sums, capacity) for span, sums in self.spans.items()}
+
+    # --- spans ---
+
+    def keep_spans(self, wanted: Iterable[Span]) -> None:
+        """Keep the mature sums of these spans and of no others; new ones begin with what is kept of them.
+
+        That is whole business days, and single panes of the last day and a bit.
+        """
+        self.spans = {
+            span: self.spans[span] if span in self.spans else self._span_sums(span)
+            for span in sorted(set(wanted))
+        }
+
+    def _span_sums(self, span: Span) -> Int32s:
+        first, end = span
+        end = min(end, self.mature_before)
+        sums = np.zeros((CORE, self._capacity), np.int32)
+        oldest = self._newest - self._ring_panes + 1
+        for day in range(self._today - DAYS_BEHIND, self._today + 1):
+            day_first = day * PANES_PER_DAY - SHANGHAI_OFFSET_PANES
+            day_end = day_first + PANES_PER_DAY
+            if first <= day_first and day_end <= span[1]:
+                sums += self.day_columns(day)[MATURE:]
+                continue
+            panes = np.arange(max(first, day_first, oldest), min(end, day_end))
+            if len(panes):
+                sums += self._ring[panes % self._ring_panes].sum(axis=0, dtype=np.int32)
+        return sums
+
+    # --- reading ---
+
+    def keeps_day(self, day: int) -> bool:
+        """Return whether a business day's sums are still kept."""
+        return self._today - DAYS_BEHIND <= day <= self._today + 1
+
+    def day_columns(self, day: int) -> Int32s:
+        """Return a day's columns, all counters and then the mature core ones; a view, not a copy."""
+        assert self.keeps_day(day), (day, self._today)
+        columns: Int32s = self._days[day % DAY_SLOTS]
+        return columns
+
+    def core_of_day(self, day: int) -> Int32s:
+        """Return a day's core counters, and then the mature ones."""
+        columns = self.day_columns(day)
+        return np.concatenate([columns[:CORE], columns[MATURE:]])
+
+    def core_of_trailing(self) -> Int32s:
+        """Return the same for the 24 hours of panes that end at the tick."""
+        return self._trail
+
+    def core_of_week(self) -> Int32s:
+        """Return the same for today and the six business days before it."""
+        days = [self._days[day % DAY_SLOTS] for day in range(self._today - 6, self._today + 1)]
+        total = np.add.reduce(days)
+        return np.concatenate([total[:CORE], total[MATURE:]])
+
+    def kept_days(self) -> list[int]:
+        """Return the business days that have had any change, in their order."""
+        return sorted(self._seen_days)
+
+    def day_changes(self, day: int) -> Int32s:
+        """Return, by group, the tick at which a day's figures last changed; 0 for never."""
+        ticks: Int32s = self.day_changed[day % DAY_SLOTS]
+        return ticks
+
+    def touch_day(self, day: int, groups: Bools) -> None:
+        """Say that what is told about a day's groups has changed at the present tick."""
+        self.day_changed[day % DAY_SLOTS][groups] = self.tick
+
+    # --- snapshots ---
+
+    def snapshot(self) -> tuple[dict[str, Array], WindowsState]:
+        """Return the arrays, and the rest as a plain value."""
+        arrays: dict[str, Array] = {
+            "groups": self.groups.keys,
+            "ring": self._ring,
+            "days": self._days,
+            "trail": self._trail,
+            "changed": self.changed,
+            "day_changed": self.day_changed,
+        }
+        for number, sums in enumerate(self.spans.values()):
+            arrays[f"span{number}"] = sums
+        return arrays, WindowsState(
+            tick=self.tick,
+            today=self._today,
+            newest=self._newest,
+            rows_dropped=self.rows_dropped,
+            young=sorted(self._young),
+            trailing=sorted(self._trailing),
+            days=sorted(self._seen_days),
+            spans=list(self.spans),
+        )
+
+    def restore(self, arrays: dict[str, Array], state: WindowsState) -> None:
+        """Take back what `snapshot` returned, written under the same policy."""
+        if arrays["ring"].shape[0] != self._ring_panes:
+            raise ValueError("snapshot was made with other graces: rebuild the state")
+        self.groups = Index(arrays["groups"])
+        self._ring, self._days = arrays["ring"], arrays["days"]
+        self._trail, self.changed = arrays["trail"], arrays["changed"]
+        self.day_changed = arrays["day_changed"]
+        self._capacity = self._ring.shape[-1]
+        self.tick, self._today, self._newest = state.tick, state.today, state.newest
+        self.rows_dropped = state.rows_dropped
+        self._young, self._trailing = set(state.young), set(state.trailing)
+        self._seen_days = set(state.days)
+        self.spans = {
+            (first, end): arrays[f"span{number}"]
+            for number, (first, end) in enumerate(state.spans)
+        }
