@@ -35,4 +35,4 @@ BATCH_CATEGORIES: Final = frozenset(
 LOOSE_CATEGORIES: Final = frozenset({Category.LOOSE, Category.UNCLASSIFIED})
 """Covered only by a registration of this very waybill."""
 
-assert EXEMPT_CATEGORIES | BATCH_CATEGORIES | LOOSE_CATEGORIES == set(Category)
+assert set(Category) == EXEMPT_CATEGORIES | BATCH_CATEGORIES | LOOSE_CATEGORIES

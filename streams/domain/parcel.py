@@ -223,8 +223,7 @@ def closing_ms(parcel: Parcel) -> int:
 
 def _merge(known: Registration, new: Registration) -> None:
     """Fold another record of the same registration into what is known of it."""
-    if (new.time_ms, new.outlet) < (known.time_ms, known.outlet):
-        known.time_ms, known.outlet = new.time_ms, new.outlet
+    known.time_ms, known.outlet = min((known.time_ms, known.outlet), (new.time_ms, new.outlet))
     if (new.decided_ms, not new.matched) > (known.decided_ms, not known.matched):
         known.decided_ms, known.matched = new.decided_ms, new.matched
     if new.upload_ms is not None and (

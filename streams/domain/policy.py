@@ -43,6 +43,8 @@ class Policy:
         collapse_outlets: The least number of outlets for that.
         silent_ms: How long an enterprise's channel may send nothing while it collects.
         silent_collections: Loose collections in that time below which silence means nothing.
+        reject_share_max: Share of the sources that may have most of their records refused before the
+            program stops rather than fill the dead letters; 1 never stops.
 
     """
 
@@ -66,6 +68,7 @@ class Policy:
     collapse_outlets: int = 5
     silent_ms: int = 30 * MINUTE_MS
     silent_collections: int = 20
+    reject_share_max: float = 0.5
     caliber_id: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -138,7 +138,7 @@ decode: Final[Callable[[bytes], Record]] = msgspec.json.Decoder(Record).decode
 """Decode one value. Raises msgspec.MsgspecError (or UnicodeDecodeError), which `why_refused` explains."""
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818 - a value that travels up, not a fault of the program
     """A record that cannot be used. Carries the reject code and the field's path, never a value."""
 
     def __init__(self, code: RejectCode, path: str = "$") -> None:

@@ -8,7 +8,7 @@ from streams.domain.period import EventPeriod, code_matches
 from streams.domain.window import TICK_MS, tick_at_or_after
 from streams.records.shipments import Collected
 from streams.reference.types import Outlet, Reference, ReferenceHistory
-from streams.stages.agenda import NEVER_MS
+from streams.stages.match.agenda import NEVER_MS
 
 _REMEMBERED_MAX: Final = 100_000
 

@@ -18,7 +18,7 @@ from streams.domain.cell import CATEGORY_SHIFT, PANE_BITS, PANE_MASK, Counter
 from streams.domain.cell import UNIT_SHIFT as _UNIT_SHIFT
 from streams.domain.window import PANE_MS, TICK_MS
 from streams.records import shipments
-from streams.records.rejects import Reject, RejectCode
+from streams.records.rejects import Reject
 from streams.records.shipments import (
     OLDEST_MS,
     VALUE_BYTES_MAX,
@@ -27,7 +27,7 @@ from streams.records.shipments import (
     Refused,
     Registered,
 )
-from streams.stages.entry import (
+from streams.stages.match.entry import (
     BOTH,
     BOTH_LAYOUT,
     COLLECTED,
@@ -40,8 +40,9 @@ from streams.stages.entry import (
 from streams.stages.stage import Batch
 
 if TYPE_CHECKING:
-    from streams.stages.match import MatchPartition
+    from streams.stages.match.partition import MatchPartition
 
+_JOINED: Final = (Registered, Collected)
 _ELIGIBLE: Final = int(Counter.ELIGIBLE)
 _ON_TIME: Final = int(Counter.COVERED_ON_TIME)
 _LATE: Final = int(Counter.COVERED_LATE)
@@ -99,9 +100,8 @@ def run(part: "MatchPartition", batch: Batch) -> list[Reject]:  # noqa: C901, PL
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             rejects.append(Reject(index, *shipments.why_refused(value, error)))
             continue
-        kind = record.__class__
         try:
-            if kind is Heartbeat:
+            if isinstance(record, Heartbeat):
                 received_ms = part.heard(record, batch.timestamps_ms[index])
             else:
                 add_source(record.source)
@@ -126,7 +126,7 @@ def run(part: "MatchPartition", batch: Batch) -> list[Reject]:  # noqa: C901, PL
                     except KeyError:
                         received_ms = parse(text, "$.received_at")
 
-                now_ms = received_ms if received_ms > watermark_ms else watermark_ms
+                now_ms = max(watermark_ms, received_ms)
                 if not minute_from_ms < now_ms < minute_to_ms:
                     minute_from_ms = now_ms // TICK_MS * TICK_MS
                     minute_to_ms = minute_from_ms + TICK_MS
@@ -138,14 +138,14 @@ def run(part: "MatchPartition", batch: Batch) -> list[Reject]:  # noqa: C901, PL
                 latest_ms = received_ms + skew_ms
                 taken = False
                 if (
-                    (kind is Registered or kind is Collected)
+                    isinstance(record, _JOINED)
                     and OLDEST_MS <= time_ms <= latest_ms
                     and OLDEST_MS <= recorded_ms <= latest_ms
                     and key == record.waybill_no.encode()
                     and (unit := units.get(record.outlet_id)) is not None
                 ):
                     entry = entries.get(key)
-                    if kind is Registered:
+                    if isinstance(record, Registered):
                         delay_ms = received_ms - recorded_ms
                         backdated = 1
                         if delay_ms <= backdating_ms:
@@ -275,7 +275,7 @@ def run(part: "MatchPartition", batch: Batch) -> list[Reject]:  # noqa: C901, PL
                     part.take(record, key, (time_ms, recorded_ms, received_ms, now_ms))
                     next_due_ms = agenda.next_ms
         except Refused as refusal:
-            source_name = "" if kind is Heartbeat else record.source
+            source_name = "" if isinstance(record, Heartbeat) else record.source
             rejects.append(Reject(index, refusal.code, refusal.path, source_name))
             continue
         if received_ms > received_max_ms:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from streams.records.rejects import Reject, RejectCode
+from streams.records.rejects import Reject, RejectCode, TooManyRejects
 
 BLOCK_RECORDS: Final = 1_000
 BLOCKS: Final = 10
@@ -37,7 +37,7 @@ class RejectRatio:
         undecoded: dict[str, int] = {}
         for reject in rejects:
             refused[reject.source] = refused.get(reject.source, 0) + 1
-            self._latest[reject.source if reject.source in self._blocks else ""] = reject.code
+            self._latest[self._watched_as(reject.source)] = reject.code
             if reject.code in _BEFORE_DECODE:
                 undecoded[reject.source] = undecoded.get(reject.source, 0) + 1
         for source in records.keys() | refused.keys():
@@ -45,8 +45,7 @@ class RejectRatio:
             self._add_to(source, seen, refused.get(source, 0))
 
     def _add_to(self, source: str, seen: int, refused: int) -> None:
-        if source not in self._blocks and len(self._blocks) >= SOURCES_MAX:
-            source = ""
+        source = self._watched_as(source)
         blocks = self._blocks.setdefault(source, deque([(0, 0)], BLOCKS))
         records, rejects = blocks[-1]
         if records >= BLOCK_RECORDS:
@@ -54,20 +53,41 @@ class RejectRatio:
         else:
             blocks[-1] = (records + seen, rejects + refused)
 
+    def _watched_as(self, source: str) -> str:
+        return source if source in self._blocks or len(self._blocks) < SOURCES_MAX else ""
+
     @property
     def flagged(self) -> list[str]:
         """Sources of whose last 10,000 records more than half were refused, once they have sent 1,000."""
         return sorted(
             source
-            for source, blocks in self._blocks.items()
-            if sum(n for n, _ in blocks) >= BLOCK_RECORDS
-            and sum(r for _, r in blocks) > SHARE_MAX * sum(n for n, _ in blocks)
+            for source, (records, rejects) in self._watched().items()
+            if rejects > SHARE_MAX * records
         )
 
-    @property
-    def watched(self) -> int:
-        """How many sources have sent enough to be judged."""
-        return sum(sum(n for n, _ in blocks) >= BLOCK_RECORDS for blocks in self._blocks.values())
+    def stop_if_most_are_refused(self, share_max: float) -> None:
+        """Raise TooManyRejects when more than `share_max` of the watched sources are flagged.
+
+        What cannot be ascribed to a source counts as one more source.
+        """
+        watched, flagged = self._watched(), self.flagged
+        if len(flagged) <= share_max * len(watched):
+            return
+        worst = max(flagged, key=lambda source: watched[source][1])
+        raise TooManyRejects(
+            f"{len(flagged)} of {len(watched)} sources send what is refused, most of it as "
+            f"{self._latest[worst].value!r} (source {worst or 'unreadable'!r}); nothing of this batch "
+            "was committed. See `realname dlq list`, mend the producer, or set "
+            "policy.reject_share_max to 1 to let everything refused go to the dead letters"
+        )
+
+    def _watched(self) -> dict[str, tuple[int, int]]:
+        """Return records and rejects of the sources that have sent enough to be judged."""
+        sums = {
+            source: (sum(n for n, _ in blocks), sum(r for _, r in blocks))
+            for source, blocks in self._blocks.items()
+        }
+        return {source: (n, r) for source, (n, r) in sums.items() if n >= BLOCK_RECORDS}
 
     def dump(self) -> bytes:
         """Return the counts for the state log."""

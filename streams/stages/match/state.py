@@ -75,6 +75,11 @@ class Delta:
     sources: Sequence[str]
 
 
+_Columns = tuple[
+    tuple[bytes, bytes, bytes, bytes] | None, tuple[bytes, bytes] | None, tuple[bytes, bytes] | None
+]
+
+
 def encode_delta(
     scalars: Scalars,
     entries: Mapping[bytes, bytes],
@@ -87,9 +92,12 @@ def encode_delta(
 
     Each is under 900 KB. `entries` must not change while this runs.
     """
-    pieces = zip_longest(_entry_columns(entries), _pair_columns(closed), _pair_columns(late))
+    pieces: Iterator[_Columns] = zip_longest(
+        _entry_columns(entries), _pair_columns(closed), _pair_columns(late)
+    )
     names = list(sources)
-    columns = next(pieces, (None, None, None))
+    nothing: _Columns = (None, None, None)
+    columns: _Columns | None = next(pieces, nothing)
     while columns is not None:
         # What follows is fetched first, so that the last payload knows that it is the last.
         following = next(pieces, None)

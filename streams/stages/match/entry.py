@@ -7,8 +7,8 @@ to write the same thing, and a property test holds them to that.
 
     C  collected, uncovered      cell, ms in pane, source | id
     A  the same, covered by an agreement from the instant of collection
-    B  collected and registered  cell, ms in pane, source, recorded_at, upload delay, flags | id | registration id
-    R  registered only           time, outlet, recorded_at, upload delay, flags | registration id
+    B  collected and registered  the same, recorded_at, upload delay, backdated | id | registration id
+    R  registered only           time, outlet, recorded_at, upload delay, backdated | registration id
     P  anything else             msgpack of the `Parcel`
 
 `source` is the number of the source's name in the partition's own table.
@@ -80,8 +80,10 @@ def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -
                 REGISTERED_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet, *registered)
                 + first.registration_id.encode()
             )
-    if owner is None or owner.category in EXEMPT_CATEGORIES or owner.agreement_id:
+    if owner is None or owner.cover_ms is not None:
         return _pack_agreed(parcel, number_of_source) if registered is None else None
+    if owner.category in EXEMPT_CATEGORIES or owner.agreement_id:
+        return None
     record_id = owner.id.encode()
     source = number_of_source(owner.source)
     if source is None or len(record_id) > ID_BYTES_MAX:

@@ -51,19 +51,27 @@ from streams.records.shipments import (
     Voided,
 )
 from streams.reference.types import ReferenceHistory
-from streams.stages import entry as packed
-from streams.stages import fast_path
-from streams.stages.agenda import Agenda, Due
-from streams.stages.entry import AGREED, BOTH, COLLECTED, COLLECTED_LAYOUT, REGISTERED, SOURCES_MAX
-from streams.stages.ledger import Ledger
-from streams.stages.lookup import Lookup
-from streams.stages.match_state import (
+from streams.stages.match import entry as packed
+from streams.stages.match import fast_path
+from streams.stages.match.agenda import Agenda, Due
+from streams.stages.match.entry import (
+    AGREED,
+    BOTH,
+    COLLECTED,
+    COLLECTED_LAYOUT,
+    GENERAL,
+    REGISTERED,
+    SOURCES_MAX,
+)
+from streams.stages.match.ledger import Ledger
+from streams.stages.match.lookup import Lookup
+from streams.stages.match.reject_ratio import RejectRatio
+from streams.stages.match.state import (
     Delta,
     Scalars,
     decode_delta,
     encode_delta,
 )
-from streams.stages.reject_ratio import RejectRatio
 from streams.stages.stage import Batch, Drained, Output
 
 Clock = Literal["wall", "data"]
@@ -164,6 +172,8 @@ class MatchPartition:
         assert batch.offsets[0] >= self._next_offset, "a batch was applied twice"
         self._note_new_reference()
         rejects = fast_path.run(self, batch)
+        if rejects:
+            self.ratio.stop_if_most_are_refused(self.policy.reject_share_max)
         self._next_offset = batch.offsets[-1] + 1
         return rejects
 
@@ -185,19 +195,14 @@ class MatchPartition:
         unit = self._check(record, key, when)
         assert key is not None
         time_ms, _, _, now_ms = when
-        entry = self.entries.get(key)
-        parcel = None if entry is None else packed.unpack(entry, self._sources)
-        if parcel is not None and self._close_at(parcel) <= now_ms:
-            self._close(key, parcel)
-            parcel = None
+        parcel = self._open(key, now_ms)
         if parcel is None:
             closed = self.hash_of(key)
             if closed in self.closed:
                 self._count_late(closed, record, now_ms)
                 return
-            if isinstance(record, Collected) and (
-                pane_end_ms(pane_of(time_ms)) + self._final_close_ms <= now_ms
-            ):
+            too_late = pane_end_ms(pane_of(time_ms)) + self._final_close_ms <= now_ms
+            if too_late and isinstance(record, Collected):
                 raise Refused(RejectCode.TOO_LATE, "$.time")
             parcel = Parcel(first_ms=time_ms)
         before = self._standing(parcel)
@@ -214,6 +219,17 @@ class MatchPartition:
         self._changed(key, parcel, before, -(-now_ms // TICK_MS))
         if self._close_at(parcel) <= now_ms:
             self._close(key, parcel)
+
+    def _open(self, key: bytes, now_ms: int) -> Parcel | None:
+        """Return the parcel of a waybill, or None; one whose final close has come is closed first."""
+        entry = self.entries.get(key)
+        if entry is None:
+            return None
+        parcel = packed.unpack(entry, self._sources)
+        if self._close_at(parcel) > now_ms:
+            return parcel
+        self._close(key, parcel)
+        return None
 
     def _check(self, record: Parcelled, key: bytes | None, when: When) -> int:
         """Return the number of the outlet that a record names, shifted; raises Refused."""
@@ -301,7 +317,7 @@ class MatchPartition:
 
     def _count_late(self, closed: int, record: Parcelled, now_ms: int) -> None:
         """Count a record of a closed parcel, each (source, id) once."""
-        identity = xxh3_64_intdigest(f"{record.source}\0{record.id}", self._hash_seed)
+        identity = xxh3_64_intdigest(f"{record.source}\0{record.id}".encode(), self._hash_seed)
         seen = self._late.setdefault(closed, set())
         if identity not in seen:
             seen.add(identity)
