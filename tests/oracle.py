@@ -1,13 +1,14 @@
 """An independent, simple computation of what a set of records must lead to: group, sort, loop.
 
-It shares no code with the program and reads the reference files by itself. Slow and plain on purpose:
-every figure of a waybill is computed anew after each of its records, and the differences are summed.
+It shares no code with the program and reads the reference files by itself. Slow and plain on
+purpose: every figure of a waybill is computed anew after each of its records, and the differences
+are summed.
 
     truth = judge(records, read_reference(folder), until_ms=...)
     truth.days["OUTLET", "150102-DB-0001", "2017-09-06"]["covered_late"]
 
-`records` are (key, value) pairs in the order of their log, `clock = data`. `until_ms` is the instant that
-all clocks have passed; no record may be received after it.
+`records` are (key, value) pairs in the order of their log, `clock = data`. `until_ms` is the instant
+that all clocks have passed; no record may be received after it.
 """
 
 import csv
@@ -42,7 +43,7 @@ COUNTED = (
 )
 FIGURES = (*COUNTED, "missing", "covered_young", "pending")
 
-VOCABULARIES = {
+VOCABULARIES: dict[str, set[Any]] = {
     "parcel_category": EXEMPT | BATCH | LOOSE,
     "route_type": {"INTRA_CITY", "OUTBOUND", "INTERNATIONAL", None},
     "verification_result": {"MATCHED", "MISMATCHED", "REFUSED", "UNREADABLE", "NOT_CHECKED"},
@@ -84,7 +85,8 @@ class Reference:
     """The four files, parsed plainly."""
 
     outlets: dict[str, dict[str, str]] = field(default_factory=dict)
-    filings: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)  # From, to, recorded.
+    # From, to and recorded_at of the filings that count, by agreement id.
+    filings: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     scoped: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -92,8 +94,8 @@ class Reference:
 class Truth:
     """What must come out.
 
-    `first` holds the days' figures as first issued, at 09:00 of the next day; `missing` the waybills that
-    are mature and not covered; `dead_letters` the refused records by code.
+    `first` holds the days' figures as first issued, at 09:00 of the next day; `missing` the waybills
+    that are mature and not covered; `dead_letters` the refused records by code.
     """
 
     cells: dict[tuple[str, str, str, tuple[str, ...]], Counter[str]]
@@ -177,19 +179,12 @@ def judge(
 
 def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact | str | None:
     """Return the record, or the code with which it is refused, or None for a heartbeat."""
-    if not value:
-        return "empty"
-    if len(value) > 65_536:
-        return "oversized"
-    try:
-        body = orjson.loads(value)
-    except ValueError:
-        return "not_json"
-    if not isinstance(body, dict):
-        return "not_json"
-    kind = body.get("type")
-    if kind == HEARTBEAT:
+    body = json_object(value)
+    if isinstance(body, str):
+        return body
+    if body.get("type") == HEARTBEAT:
         return None
+    kind = body.get("type")
     if not isinstance(kind, str) or kind not in REQUIRED:
         return "unknown_type"
     if breaks_schema(kind, body):
@@ -198,15 +193,33 @@ def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact 
     received = recorded if body.get("received_at") is None else instant(body["received_at"])
     if time is None or recorded is None or received is None:
         return "bad_time"
+    fact = Fact(kind, time, recorded, received, body["source"], body["id"], body)
+    return unusable(key, fact, reference) or fact
+
+
+def json_object(value: bytes | None) -> dict[str, Any] | str:
+    if not value:
+        return "empty"
+    if len(value) > 65_536:
+        return "oversized"
+    try:
+        body = orjson.loads(value)
+    except ValueError:
+        return "not_json"
+    return body if isinstance(body, dict) else "not_json"
+
+
+def unusable(key: bytes | None, fact: Fact, reference: Reference) -> str | None:
+    body = fact.body
     if key != body["waybill_no"].encode():
         return "key_mismatch"
-    if "outlet_id" in REQUIRED[kind] and body["outlet_id"] not in reference.outlets:
+    if "outlet_id" in REQUIRED[fact.kind] and body["outlet_id"] not in reference.outlets:
         return "unknown_outlet"
-    if min(time, recorded) < 946_684_800_000:
+    if min(fact.time, fact.recorded) < 946_684_800_000:
         return "too_old"
-    if max(time, recorded) > received + 5 * MINUTE:
+    if max(fact.time, fact.recorded) > fact.received + 5 * MINUTE:
         return "from_the_future"
-    return Fact(kind, time, recorded, received, body["source"], body["id"], body)
+    return None
 
 
 def breaks_schema(kind: str, body: dict[str, Any]) -> bool:
@@ -331,15 +344,17 @@ def valid_registrations(facts: Sequence[Fact]) -> list[Valid]:
     valid = []
     for registration, records in registrations_of(facts).items():
         if registration not in revoked and decided(records) == "MATCHED":
-            uploads = [
-                (f.recorded, False) if f.received - f.recorded <= 15 * MINUTE else (f.received, True)
-                for f in records
-                if f.body["verification_result"] == "MATCHED"
-            ]
-            upload, backdated = min(uploads)
+            matched = [f for f in records if f.body["verification_result"] == "MATCHED"]
+            upload, backdated = min(upload_of(f) for f in matched)
             time, outlet = min((f.time, f.body["outlet_id"]) for f in records)
             valid.append(Valid(registration, time, outlet, upload, backdated))
     return valid
+
+
+def upload_of(fact: Fact) -> tuple[int, bool]:
+    """The upload time that is believed, and whether it is another than the record says."""
+    believed = fact.received - fact.recorded <= 15 * MINUTE
+    return (fact.recorded, False) if believed else (fact.received, True)
 
 
 def registrations_of(facts: Sequence[Fact]) -> dict[str, list[Fact]]:
@@ -381,7 +396,9 @@ def counts(facts: Sequence[Fact], owner: Fact, reference: Reference) -> Counter[
         figures["eligible"] = 1
         uploads = [r.upload for r in valid]
         if category in BATCH:
-            for from_, to, recorded in reference.filings.get(owner.body.get("agreement_id"), ()):
+            for from_, to, recorded in reference.filings.get(
+                owner.body.get("agreement_id") or "", ()
+            ):
                 if from_ <= owner.time <= to:
                     uploads.append(max(owner.time, recorded))
         if uploads:
@@ -486,7 +503,7 @@ def rates(figures: Mapping[str, int]) -> dict[str, float | None]:
 
 
 def read_lines(path: Path) -> Iterable[tuple[bytes | None, bytes]]:
-    """Read a file of JSON lines as the records of a log; the key is the waybill, where there is one."""
+    """Read JSON lines as the records of a log; the key is the waybill, where there is one."""
     with path.open("rb") as file:
         for line in file:
             value = line.rstrip(b"\n")

@@ -11,18 +11,21 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from streams.domain.window import MINUTE_MS
 from streams.reference.types import Reference
-from streams.simulate import parcels as drawn
+from streams.simulate import events
+from streams.simulate.columns import Ints
 from streams.simulate.faults import PlantedFault, plant, spoil_parcels, spoil_registrations
 from streams.simulate.garbage import draw_garbage
-from streams.simulate.parcels import Agreements, Destinations, Drawer, Events, Parcels, Registrations, numbered
-from streams.simulate.region import Ints, Region, days_of_volume, make_region
+from streams.simulate.parcels import Agreements, Destinations, Drawer, Parcels
+from streams.simulate.region import Region, days_of_volume, make_region
+from streams.simulate.registrations import Registrar, Registrations, numbered
 from streams.simulate.scenario import CHUNK_MS, Scenario, load_scenario
 from streams.simulate.text import Block, Writer, concatenate, sent_again
 
 OVERTAKING_MS: Final = 50_000
 """How far records overtake others; within the disorder that a watermark allows for."""
-assert OVERTAKING_MS < 60_000
+assert OVERTAKING_MS < MINUTE_MS
 
 
 class SimulatedRecord(NamedTuple):
@@ -49,8 +52,8 @@ def open_scenario(
 ) -> "Feed":
     """Return the feed of a built-in scenario or of one in a TOML file; nothing is drawn yet.
 
-    `parcels_per_day` replaces the scenario's: more or fewer outlets at their real size, or in a scenario
-    that plays all outlets, more or fewer parcels of each.
+    `parcels_per_day` replaces the scenario's: more or fewer outlets at their real size, or in a
+    scenario that plays all outlets, more or fewer parcels of each.
 
     Raises:
         ScenarioError: There is no such scenario, or it does not fit the reference data.
@@ -72,7 +75,7 @@ class Feed:
     """
 
     def __init__(self, scenario: Scenario, *, seed: int, reference: Reference) -> None:
-        """Choose the outlets and the places of the faults; raises ScenarioError if they do not fit."""
+        """Choose the outlets and the faults' places; raises ScenarioError if they do not fit."""
         self.scenario = scenario
         self.region: Region = make_region(scenario, reference, np.random.default_rng([seed]))
         self.planted: list[PlantedFault] = plant(scenario, self.region)
@@ -86,11 +89,11 @@ class Feed:
 
     @property
     def end_ms(self) -> int | None:
-        """Last instant of the play, up to which heartbeats may be written; None if it has no end."""
+        """Last instant of the play, up to which heartbeats may be written; None without an end."""
         return self.scenario.end_ms
 
     def records(self) -> Iterator[SimulatedRecord]:
-        """Yield the records in order of `received_at`, but for those that overtake by up to 50 seconds.
+        """Yield the records in order of `received_at`; some overtake others by up to 50 seconds.
 
         Each call plays the scenario again from its start, with the same records.
         """
@@ -147,6 +150,7 @@ class _Chunks:
         destinations = Destinations(self._scenario, self._region)
         agreements = Agreements(reference)
         self._drawer = Drawer(self._scenario, self._region, destinations, agreements)
+        self._registrar = Registrar(self._scenario.habits, self._scenario.host)
         self._writer = Writer(self._region, reference, destinations, agreements)
         self._next_parcel = 0
         self._next_registration = 0
@@ -168,7 +172,7 @@ class _Chunks:
         if until_ms is not None:
             end_ms = min(end_ms, max(start_ms, until_ms))
         count = self._collected_before(end_ms) - self._collected_before(start_ms)
-        parcels = self._drawer.parcels(count, (start_ms, max(end_ms, start_ms + 1)), rng)
+        parcels = self._drawer.draw(count, (start_ms, max(end_ms, start_ms + 1)), rng)
         spoil_parcels(self._faults, parcels, rng)
         parcels.number += self._next_parcel
         self._next_parcel += count
@@ -184,20 +188,20 @@ class _Chunks:
         first_parcel = self._next_parcel
         parcels = self.parcels(chunk, rng)
         registrations, revocations = self._registrations(parcels, rng)
-        voids, voided_scans = drawn.draw_voids(parcels, habits, rng)
-        rescans = drawn.draw_rescans(parcels, self._region, habits, rng)
+        voids, voided_scans = events.draw_voids(parcels, habits, rng)
+        rescans = events.draw_rescans(parcels, self._region, habits, rng)
         blocks = [
-            write.collected(parcels, *drawn.draw_receipt(parcels, habits, rng)),
+            write.collected(parcels, *events.draw_receipt(parcels, habits, rng)),
             write.registered(registrations),
             write.rescanned(parcels.take(rescans.number - first_parcel), rescans),
             write.revoked(revocations),
             write.voided(voids),
             write.scanned(voided_scans),
-            write.scanned(drawn.draw_scans(parcels, habits, rng)),
+            write.scanned(events.draw_scans(parcels, habits, rng)),
         ]
         block = concatenate(blocks)
         again = block.take(rng.random(len(block)) < habits.resent)
-        again_ms = again.received_ms + drawn.draw_delay(len(again), rng)
+        again_ms = again.received_ms + events.draw_delay(len(again), rng)
         blocks = [block, sent_again(again, again_ms)]
         span_ms = (chunk * CHUNK_MS, (chunk + 1) * CHUNK_MS)
         blocks += [
@@ -211,10 +215,10 @@ class _Chunks:
 
     def _registrations(
         self, parcels: Parcels, rng: np.random.Generator
-    ) -> tuple[Registrations, Events]:
+    ) -> tuple[Registrations, events.Events]:
         """Draw registrations and revocations, after the faults, and number them."""
-        r = numbered(self._drawer.registrations(parcels, rng))
-        revocations, corrected = drawn.draw_revocations(r, self._scenario.habits, rng)
+        r = numbered(self._registrar.draw(parcels, rng))
+        revocations, corrected = events.draw_revocations(r, self._scenario.habits, rng)
         r = numbered(Registrations.concatenate([r, corrected]))
         r = spoil_registrations(self._faults, r, rng)
         orphans = r.number < 0

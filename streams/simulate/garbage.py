@@ -8,6 +8,7 @@ import orjson
 
 from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, instant_text
 from streams.records.rejects import RejectCode
+from streams.records.shipments import VALUE_BYTES_MAX
 from streams.simulate.faults import PlantedFault, garbage_count
 from streams.simulate.region import Region
 from streams.simulate.text import Block
@@ -16,13 +17,13 @@ OVERSIZED_BYTES: Final = 70_000
 Good = dict[str, object]
 Value = bytes | None
 
-assert OVERSIZED_BYTES > 65_536
+assert OVERSIZED_BYTES > VALUE_BYTES_MAX
 
 
 def draw_garbage(
     fault: PlantedFault, span_ms: tuple[int, int], region: Region, rng: np.random.Generator
 ) -> Block:
-    """Return the garbage received in a span; each code's is spread evenly over the fault's interval."""
+    """Return the garbage received in a span; each code is spread evenly over the fault."""
     keys: list[bytes] = []
     values: list[Value] = []
     received: list[int] = []
@@ -72,26 +73,26 @@ Spoiled = tuple[bytes | None, Value]
 """The Kafka key, None for the waybill, and the value."""
 
 
-def _empty(good: Good, received_ms: int, number: int) -> Spoiled:
+def _empty(_good: Good, _received_ms: int, number: int) -> Spoiled:
     return None, None if number % 2 else b""
 
 
-def _oversized(good: Good, received_ms: int, number: int) -> Spoiled:
+def _oversized(good: Good, _received_ms: int, _number: int) -> Spoiled:
     return None, orjson.dumps({**good, "note": "x" * OVERSIZED_BYTES})
 
 
-def _not_json(good: Good, received_ms: int, number: int) -> Spoiled:
+def _not_json(good: Good, _received_ms: int, number: int) -> Spoiled:
     text = orjson.dumps(good)
     return None, (text[: len(text) // 2], b"\xff\xfe" + text, b"[" + text + b"]")[number % 3]
 
 
-def _unknown_type(good: Good, received_ms: int, number: int) -> Spoiled:
+def _unknown_type(good: Good, _received_ms: int, number: int) -> Spoiled:
     if number % 2:
         return None, orjson.dumps({**good, "type": "shipment.lost"})
     return None, orjson.dumps({name: v for name, v in good.items() if name != "type"})
 
 
-def _schema(good: Good, received_ms: int, number: int) -> Spoiled:
+def _schema(good: Good, _received_ms: int, number: int) -> Spoiled:
     spoilt: tuple[Good, ...] = (
         {**good, "parcel_category": "PALLET"},
         {**good, "outlet_id": 17},
@@ -101,12 +102,12 @@ def _schema(good: Good, received_ms: int, number: int) -> Spoiled:
     return None, orjson.dumps(spoilt[number % len(spoilt)])
 
 
-def _bad_time(good: Good, received_ms: int, number: int) -> Spoiled:
+def _bad_time(good: Good, _received_ms: int, number: int) -> Spoiled:
     bad = ("2017-09-06T10:00:00", "2017-13-06T10:00:00+08:00", "yesterday")[number % 3]
     return None, orjson.dumps({**good, ("time", "recorded_at")[number % 2]: bad})
 
 
-def _unknown_outlet(good: Good, received_ms: int, number: int) -> Spoiled:
+def _unknown_outlet(good: Good, _received_ms: int, number: int) -> Spoiled:
     return None, orjson.dumps({**good, "outlet_id": f"999999-NONE-{number}"})
 
 
@@ -115,11 +116,11 @@ def _from_the_future(good: Good, received_ms: int, number: int) -> Spoiled:
     return None, orjson.dumps({**good, ("time", "recorded_at")[number % 2]: ahead})
 
 
-def _too_old(good: Good, received_ms: int, number: int) -> Spoiled:
+def _too_old(good: Good, _received_ms: int, number: int) -> Spoiled:
     return None, orjson.dumps({**good, "time": f"1999-12-31T23:59:{number % 60:02d}+08:00"})
 
 
-def _key_mismatch(good: Good, received_ms: int, number: int) -> Spoiled:
+def _key_mismatch(good: Good, _received_ms: int, number: int) -> Spoiled:
     return f"ZZ{number}".encode(), orjson.dumps(good)
 
 

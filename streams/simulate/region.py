@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from streams.domain.window import DAY_MS, HOUR_MS, SHANGHAI_OFFSET_MS
 from streams.reference.types import Outlet, Reference
+from streams.simulate.columns import Floats, Ints
 from streams.simulate.scenario import HOUR_WEIGHTS, Scenario, ScenarioError, instant_ms
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 CITY_SHARES: Final = {
     "1501": 0.45,
@@ -31,7 +27,7 @@ CITY_SHARES: Final = {
     "1529": 0.01,
 }
 """Volume by city: one of twelve has nearly half. Other areas share in like the smallest."""
-assert abs(sum(CITY_SHARES.values()) - 1) < 1e-9
+assert round(sum(CITY_SHARES.values()), 6) == 1
 
 ZIPF_EXPONENT: Final = 0.6
 ZIPF_OFFSET: Final = 5.0  # Keeps a city's busiest outlet at a few times its tenth.
@@ -49,8 +45,8 @@ class Region:
         outlets: In order of their number.
         sizes: Parcels a day.
         deviations: How far each outlet's own rate is from the scenario's.
-        neighbours: Another outlet of the same city, of the same enterprise if there is one; itself if
-            there is none.
+        neighbours: Another outlet of the same city, of the same enterprise if there is one; itself
+            if there is none.
         rate_instants_ms: Instants of the scenario's rates.
         rate_values: The rates at those instants.
 
@@ -69,13 +65,13 @@ class Region:
         return float(self.sizes.sum())
 
     def rates(self, outlet: Ints, time_ms: Ints) -> Floats:
-        """Return the true rate of each (index of outlet, instant): the share that is covered in time or late."""
+        """Return the true rate at each (outlet index, instant): the share that is ever covered."""
         base = np.interp(time_ms, self.rate_instants_ms, self.rate_values)
         return np.clip(base + self.deviations[outlet], RATE_LEAST, RATE_MOST)
 
 
 def make_region(scenario: Scenario, reference: Reference, rng: np.random.Generator) -> Region:
-    """Choose the outlets and draw their rates. Sizes depend on the reference data alone, not on `rng`.
+    """Choose the outlets and draw their rates; sizes depend on the reference data, not on `rng`.
 
     Raises:
         ScenarioError: There are no outlets.
@@ -104,7 +100,7 @@ def make_region(scenario: Scenario, reference: Reference, rng: np.random.Generat
 
 
 def days_of_volume(time_ms: int) -> float:
-    """Return how many days' volume is collected from 1970 to an instant, by the working-hour curve."""
+    """Return how many days' volume is collected from 1970 to an instant, by the hours' weights."""
     day, in_day_ms = divmod(time_ms + SHANGHAI_OFFSET_MS, DAY_MS)
     hour, in_hour_ms = divmod(in_day_ms, HOUR_MS)
     before, after = _HOURS_BEFORE[hour], _HOURS_BEFORE[hour + 1]
@@ -112,7 +108,7 @@ def days_of_volume(time_ms: int) -> float:
 
 
 def _shares(outlets: Sequence[Outlet]) -> Floats:
-    """Return each outlet's share of the region's volume: Zipf within its city, cities by CITY_SHARES."""
+    """Return each outlet's share of the region's volume: its city's, by Zipf's law within it."""
     by_city: dict[str, list[int]] = {}
     for index, outlet in enumerate(outlets):
         by_city.setdefault(outlet.county_code[:4], []).append(index)
@@ -123,18 +119,21 @@ def _shares(outlets: Sequence[Outlet]) -> Floats:
         weights = (np.arange(len(members)) + 1 + ZIPF_OFFSET) ** -ZIPF_EXPONENT
         city_share = CITY_SHARES.get(city, min(CITY_SHARES.values()))
         shares[members] = weights / weights.sum() * city_share
-    return shares / shares.sum()
+    whole: float = shares.sum()
+    return shares / whole
 
 
 def _busiest(outlets: Sequence[Outlet], sizes: Floats, share: float) -> Ints:
-    """Return the outlets that make up `share` of each city's volume, the busiest first to be taken."""
+    """Return the outlets that make up `share` of each city's volume, the busiest first."""
     by_city: dict[str, list[int]] = {}
     for index in np.argsort(-sizes, kind="stable").tolist():
         by_city.setdefault(outlets[index].county_code[:4], []).append(index)
     chosen: list[int] = []
     for members in by_city.values():
         before = np.cumsum(sizes[members]) - sizes[members]
-        chosen += [m for m, b in zip(members, before, strict=True) if b < share * sizes[members].sum()]
+        chosen += [
+            m for m, b in zip(members, before, strict=True) if b < share * sizes[members].sum()
+        ]
     return np.array(sorted(chosen), np.int64)
 
 

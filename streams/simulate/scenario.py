@@ -1,6 +1,7 @@
-"""A scenario: what is played, when, how much of it, how well, and with which faults. Read from TOML.
+"""A scenario: what is played, when, how much of it, how well, with which faults. Read from TOML.
 
-Shares are fractions of 1, durations are named with their unit, instants are TOML's own, with an offset.
+Shares are fractions of 1, durations are named with their unit, instants are TOML's own, with an
+offset.
 """
 
 import tomllib
@@ -20,7 +21,7 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 Code = Annotated[str, msgspec.Meta(pattern=r"^\d{2,6}$")]
 
 CHUNK_MS: Final = 15 * MINUTE_MS
-"""The feed draws this much collection time at once, so it holds little more than an hour of records."""
+"""The feed draws this much collection time at once, and holds little more than an hour."""
 
 HOUR_WEIGHTS: Final = (
     *(0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.8, 2.5, 6.0, 8.0, 9.0, 8.0),
@@ -47,7 +48,7 @@ def instant_ms(instant: datetime) -> int:
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be played; the message says which and what to do. Retrying is useless."""
+    """A scenario that cannot be played; the message says what to do. Retrying is useless."""
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,9 +59,9 @@ class Habits(_Part, frozen=True):
     """How often couriers and their systems do what they do, as shares of parcels.
 
     Attributes:
-        upload_lag_minutes: Mean of the exponential delay from collection to upload of a registration.
+        upload_lag_minutes: Mean of the exponential delay from collection to a registration's upload.
         early: Registered before the collection scan, by up to 14 minutes.
-        agreement_use: Covered batch parcels that an agreement covers; the rest are registered singly.
+        agreement_use: Covered batch parcels that an agreement covers; the rest is registered.
         registered_anyway: Agreement-covered parcels that are registered as well.
         duplicate: Registered again under another registration id.
         retry: The same registration sent again by the device, as a new record.
@@ -178,10 +179,10 @@ class Scenario(_Part, frozen=True):
         start: First instant of collection.
         collect_until: First instant without collections; None for `end`.
         end: Nothing is received after this; None plays for ever.
-        region_parcels_per_day: The whole region's real volume, which gives each outlet its real size.
+        region_parcels_per_day: The whole region's real volume; gives each outlet its real size.
         parcels_per_day: What is played of it.
-        outlets: `busiest` plays the busiest outlets of every city at their real size until each city
-            has its share; `all` plays all and scales their sizes.
+        outlets: `busiest` plays the busiest outlets of every city at their real size until each
+            city has its share; `all` plays all and scales their sizes.
         rates: True rate of an ordinary outlet as (instant, rate), linear between, constant outside.
         rate_spread: Standard deviation of the outlets' own rates around it.
         category_mix: Parcels by category; the weights need not add up to 1.
@@ -232,7 +233,9 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         content = path.read_bytes()
     except OSError as error:
         names = ", ".join(scenario_names())
-        raise ScenarioError(f"no scenario {name_or_path}; there are {names}, or a .toml file") from error
+        raise ScenarioError(
+            f"no scenario {name_or_path}; there are {names}, or a .toml file"
+        ) from error
     try:
         scenario = msgspec.convert(tomllib.loads(content.decode()), Scenario)
         _check(scenario)
@@ -262,11 +265,16 @@ def _check(scenario: Scenario) -> None:
         if name not in Category.__members__ or weight < 0:
             raise ValueError(f"category_mix: no category {name} with weight {weight}")
     for fault in scenario.faults:
-        if fault.end_ms <= fault.start_ms:
-            raise ValueError(f"faults: {fault.kind} ends before it starts")
-        if fault.start_ms < scenario.start_ms or (end_ms is not None and fault.end_ms > end_ms):
-            raise ValueError(f"faults: {fault.kind} is not within the scenario's start and end")
-        if fault.kind == "late_makeup" and fault.makeup is None:
-            raise ValueError("faults: late_makeup needs `makeup`, when the entries come")
-        if fault.kind == "host_missing" and scenario.host is None:
-            raise ValueError("faults: host_missing needs a [host]")
+        _check_fault(fault, scenario)
+
+
+def _check_fault(fault: FaultPlan, scenario: Scenario) -> None:
+    end_ms = scenario.end_ms
+    if fault.end_ms <= fault.start_ms:
+        raise ValueError(f"faults: {fault.kind} ends before it starts")
+    if fault.start_ms < scenario.start_ms or (end_ms is not None and fault.end_ms > end_ms):
+        raise ValueError(f"faults: {fault.kind} is not within the scenario's start and end")
+    if fault.kind == "late_makeup" and fault.makeup is None:
+        raise ValueError("faults: late_makeup needs `makeup`, when the entries come")
+    if fault.kind == "host_missing" and scenario.host is None:
+        raise ValueError("faults: host_missing needs a [host]")

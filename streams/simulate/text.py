@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +11,11 @@ import numpy.typing as npt
 from streams.domain.category import Category
 from streams.domain.window import MINUTE_MS, instant_text
 from streams.reference.types import Reference
-from streams.simulate.parcels import (
-    BACKFILL,
-    CHANNELS,
-    INTERNATIONAL,
-    MODES,
-    RESULTS,
-    Agreements,
-    Destinations,
-    Events,
-    Parcels,
-    Registrations,
-)
-from streams.simulate.region import Bools, Ints, Region
+from streams.simulate.columns import Bools, Ints
+from streams.simulate.events import Events
+from streams.simulate.parcels import INTERNATIONAL, Agreements, Destinations, Parcels
+from streams.simulate.region import Region
+from streams.simulate.registrations import BACKFILL, CHANNELS, MODES, RESULTS, Registrations
 
 Texts = npt.NDArray[np.object_]
 
@@ -56,9 +48,7 @@ def _texts(items: Iterable[str]) -> Texts:
     return column
 
 
-_TAILS: Final = _texts(
-    f"{ms // 1000:02d}.{ms % 1000:03d}+08:00" for ms in range(MINUTE_MS)
-)
+_TAILS: Final = _texts(f"{ms // 1000:02d}.{ms % 1000:03d}+08:00" for ms in range(MINUTE_MS))
 """Second, millisecond and offset of every instant of a minute."""
 
 
@@ -99,11 +89,16 @@ def concatenate(blocks: list[Block]) -> Block:
 class Writer:
     """Writes the records of one region.
 
-    Record numbers go on through the feed, so an id is unique; a record that is sent again keeps its own.
+    Record numbers go on through the feed, so an id is unique; a record that is sent again keeps
+    its own.
     """
 
     def __init__(
-        self, region: Region, reference: Reference, destinations: Destinations, agreements: Agreements
+        self,
+        region: Region,
+        reference: Reference,
+        destinations: Destinations,
+        agreements: Agreements,
     ) -> None:
         """Prepare every text that repeats."""
         outlets = region.outlets
@@ -119,7 +114,9 @@ class Writer:
         self._own_sources = _texts(json.dumps(s)[1:-1] for s in own)
         self._public_source = public
         self._destination_texts = _destination_texts(region, destinations)
-        self._destination_codes = _texts([o.county_code for o in outlets] + list(destinations.codes))
+        self._destination_codes = _texts(
+            [o.county_code for o in outlets] + list(destinations.codes)
+        )
         self._agreement_texts = _texts(_agreement_texts(agreements))
         self._categories = _texts(c.name for c in Category)
         self._variants = _texts(_variants())
@@ -128,7 +125,9 @@ class Writer:
     def waybills(self, number: Ints, outlet: Ints) -> list[str]:
         """Return waybill numbers: two letters of the brand, and 13 digits that are unique."""
         scattered = number * 7919 % 10_000_000_000_000
-        return list(map("%s%013d".__mod__, zip(self._prefixes[outlet], scattered.tolist(), strict=True)))
+        return list(
+            map("%s%013d".__mod__, zip(self._prefixes[outlet], scattered.tolist(), strict=True))
+        )
 
     def collected(
         self,
@@ -138,7 +137,7 @@ class Writer:
         *,
         keys: list[str] | None = None,
     ) -> Block:
-        """Write collections; `keys` are the waybills, if they are not made of these very parcels."""
+        """Write collections; `keys` are their waybills, if not made of these very parcels."""
         count = len(self._outlet_ids)
         place = np.where(parcels.destination == 0, parcels.outlet, count + parcels.destination)
         keys = keys or self.waybills(parcels.number, parcels.outlet)
@@ -159,7 +158,8 @@ class Writer:
         r = registrations
         keys = self.waybills(r.number, r.outlet)
         doc = r.number % len(_DOCS)
-        variant = ((r.mode * len(_DOCS) + doc) * len(RESULTS) + r.result) * len(CHANNELS) + r.channel
+        variant = (r.mode * len(_DOCS) + doc) * len(RESULTS) + r.result
+        variant = variant * len(CHANNELS) + r.channel
         head = self._head(r, r.recorded_ms, r.received_ms, keys)
         public = r.channel == CHANNELS.index("ANYIDI_PUBLIC")
         head[3] = np.where(public, self._public_source, self._own_sources[r.outlet]).tolist()
@@ -174,9 +174,9 @@ class Writer:
         return _block(keys, map(_REGISTERED.__mod__, rows), r.received_ms)
 
     def rescanned(self, parcels: Parcels, rescans: Events) -> Block:
-        """Write collections at another outlet. `parcels` holds the rescanned parcels, row by row."""
+        """Write collections at another outlet; `parcels` are the rescanned ones, row by row."""
         keys = self.waybills(parcels.number, parcels.outlet)
-        again = parcels.take(np.arange(len(parcels)))
+        again = parcels.take(np.arange(parcels.count))
         again.outlet, again.time_ms = rescans.outlet, rescans.time_ms
         recorded_ms = np.minimum(rescans.time_ms + 1_000, rescans.received_ms)
         return self.collected(again, recorded_ms, rescans.received_ms, keys=keys)
@@ -197,7 +197,7 @@ class Writer:
             events, _SCANNED, [self._cities[events.outlet].tolist(), destinations.tolist()]
         )
 
-    def _small(self, events: Events, template: str, more: list[list[object]]) -> Block:
+    def _small(self, events: Events, template: str, more: list[list[Any]]) -> Block:
         keys = self.waybills(events.number, events.outlet)
         recorded_ms = np.minimum(events.time_ms + 1_000, events.received_ms)
         head = self._head(events, recorded_ms, events.received_ms, keys)
@@ -211,11 +211,11 @@ class Writer:
         recorded_ms: Ints,
         received_ms: Ints,
         keys: list[str],
-    ) -> list[list[object]]:
+    ) -> list[list[Any]]:
         """Return the columns of the fields that every record has, and number the records."""
         first = self._next_record
-        self._next_record += len(rows)
-        columns: list[list[object]] = [
+        self._next_record += rows.count
+        columns: list[list[Any]] = [
             *_instants(rows.time_ms),
             list(range(first, self._next_record)),
             self._own_sources[rows.outlet].tolist(),
@@ -231,7 +231,7 @@ _INSTANT_LENGTH: Final = len("2017-09-08T14:20:00.000+08:00")
 
 
 def sent_again(block: Block, received_ms: Ints) -> Block:
-    """Return the same records with another `received_at`: what a producer does that got no answer."""
+    """Return the same records with another `received_at`, as a producer sends that got no answer."""
     heads, tails = _instants(received_ms)
     values = []
     for value, head, tail in zip(block.values, heads, tails, strict=True):
