@@ -65,15 +65,22 @@ def spawn_daemon(command: Sequence[str], *, output: Path, marker: str) -> Proces
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Whether that very process still runs; a zombie or a stranger with its pid does not count."""
+    """Whether that very process still runs, or is still ending; a stranger with its pid is not it.
+
+    Once this is False, its ports and files are free.
+    """
     _reap(identity.pid)
     try:
         process = psutil.Process(identity.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
         if abs(process.create_time() - identity.started_at_s) > START_TIME_TOLERANCE_S:
             return False
-        return any(identity.marker in argument for argument in process.cmdline())
+        if process.status() == psutil.STATUS_ZOMBIE:
+            # The first thread of a killed process is a zombie before the others have ended, and
+            # they hold its sockets and locks. One thread is what nobody has collected yet.
+            return process.num_threads() > 1
+        command = process.cmdline()
+        # The kernel shows none while it loads the program, and none once it takes it down.
+        return not command or any(identity.marker in argument for argument in command)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         # A process that we may not look at is another user's, so not the one we started.
         return False

@@ -1,5 +1,6 @@
 """What the embedded broker is made of, as far as it needs no broker."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from streams.kafka.broker import BrokerError, server_properties
 from streams.kafka.embedded_config import properties_text
 from streams.kafka.embedded_java import java_of_home
+from streams.kafka.embedded_process import is_alive, send, spawn_daemon, wait_gone
 
 
 def test_every_listener_is_on_the_loopback_address() -> None:
@@ -64,3 +66,17 @@ def test_a_java_that_is_new_or_does_not_say_is_taken(tmp_path: Path, release: st
 def test_without_java_the_remedy_is_named(java_home: str | None) -> None:
     with pytest.raises(BrokerError, match=r"realname-streams\[embedded\]"):
         java_of_home(java_home)
+
+
+def test_a_daemon_is_alive_from_its_first_moment_to_its_last(tmp_path: Path) -> None:
+    # For a moment after the start the kernel shows no command line: in 1 of 200 on a busy machine.
+    for _ in range(100):
+        daemon = spawn_daemon(["/bin/sleep", "60"], output=tmp_path / "out", marker="60")
+        assert is_alive(daemon)
+        send(daemon, signal.SIGKILL)
+        assert wait_gone(daemon, timeout_s=10)
+
+
+def test_a_program_that_does_not_exist_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nothing"):
+        spawn_daemon([str(tmp_path / "nothing")], output=tmp_path / "out", marker="nothing")
