@@ -79,8 +79,10 @@ class ReferenceTopic:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # The end is told only when a fetch comes back empty.
         }
         with closing(_consumer(settings)) as consumer:
+            self._require(consumer)
             consumer.assign([TopicPartition(self._name, _PARTITION, OFFSET_BEGINNING)])
             found: list[tuple[bytes, bytes | None]] = []
             deadline = time.monotonic() + TIMEOUT_S
@@ -105,6 +107,16 @@ class ReferenceTopic:
             last or KafkaError(KafkaError._TIMED_OUT),  # noqa: SLF001
             doing=f"reading {self._name}",
         )
+
+    def _require(self, consumer: Consumer) -> None:
+        """Ask for the topic by name: a consumer of one that is missing only waits for it."""
+        doing = f"reading {self._name}"
+        try:
+            found = consumer.list_topics(self._name, timeout=TIMEOUT_S).topics[self._name]
+        except KafkaException as error:
+            raise cluster_error(error.args[0], doing=doing) from error
+        if found.error is not None:
+            raise cluster_error(found.error, doing=doing)
 
     def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> int:
         """Write records in this order, and return the offset of the first.
