@@ -7,7 +7,14 @@ outlet, a courier or a parcel: a label value is a series for as long as the proc
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
@@ -124,6 +131,8 @@ class Metrics:
     """The metrics of one process. For any thread."""
 
     def __init__(self) -> None:
+        # A second series per counter that says when it was made: nobody asks.
+        disable_created_metrics()
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}

@@ -63,8 +63,16 @@ class ReferenceMissing(ClusterError):  # noqa: N818 (what happened, as it is cau
 class ReferenceFeed(Protocol):
     """Where a runner gets reference data from. Called between batches only."""
 
+    def load(self, stopping: Callable[[], bool]) -> None:
+        """Read what there is; `stopping` is asked while waiting, True raises Stopped."""
+        ...
+
     def poll(self) -> None:
         """Take in what is new, without waiting."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
         ...
 
     @property
@@ -78,7 +86,13 @@ class NoReference:
 
     version = 0
 
+    def load(self, stopping: Callable[[], bool]) -> None:
+        """Do nothing."""
+
     def poll(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""
 
 
@@ -225,12 +239,13 @@ class Runner:
     # The life of a runner.
 
     def start(self) -> None:
-        """End what a predecessor left open. Blocks until Kafka answers.
+        """Read the reference data and end what a predecessor left open. Blocks until that is done.
 
         Raises:
             ClusterError: Kafka refuses us.
 
         """
+        self._reference.load(lambda: self._stopping)
         self._producer.init()
 
     def step(self, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
@@ -277,9 +292,12 @@ class Runner:
         """Ask restoring and waiting to end; for any thread. `close` is still to be called."""
         self._stopping = True
 
-    def close(self) -> None:
-        """Flush, commit and leave. After an error, what was not committed comes again later."""
+    def close(self, *, commit: bool = True) -> None:
+        """Leave; flush and commit first, unless what was applied is not to be trusted."""
+        if not commit:
+            self._owned.clear()
         self._consumer.close()
+        self._reference.close()
 
     # What the group gives and takes; called from inside the poll.
 

@@ -31,6 +31,13 @@ class DeadLetter(NamedTuple):
     headers: Sequence[tuple[str, bytes | None]]
 
 
+def headers_of(message: Message) -> Sequence[tuple[str, str | bytes | None]]:
+    """Return a record's headers in their order, repeated names among them."""
+    headers = message.headers()
+    assert not isinstance(headers, dict), "the client gives a list; it only takes dicts"
+    return headers or []
+
+
 def dead_letter(message: Message, reject: Reject, stage: str) -> DeadLetter:
     """Return a refused record with the reason added.
 
@@ -39,7 +46,7 @@ def dead_letter(message: Message, reject: Reject, stage: str) -> DeadLetter:
     """
     kept: list[tuple[str, bytes | None]] = []
     attempt = 1
-    for name, content in message.headers() or ():
+    for name, content in headers_of(message):
         value = content.encode() if isinstance(content, str) else content
         if name == ATTEMPT and value is not None and value.isdigit():
             attempt = int(value) + 1

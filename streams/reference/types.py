@@ -140,6 +140,10 @@ class ReferenceHistory:
             self._versions.pop()
         self._versions.append(reference)
 
+    def become(self, other: "ReferenceHistory") -> None:
+        """Know from now on what another history knows; stages that look here see the change."""
+        self._versions = list(other._versions)
+
     @property
     def latest(self) -> Reference:
         """The newest version, whether it is in effect yet or not; it contains every apply."""

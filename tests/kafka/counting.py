@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from streams.agents.runner import Runner, RunnerConfig, StagePlan
 from streams.kafka.client import client_config
 from streams.kafka.crash import CrashPlan
+from streams.kafka.dead_letters import headers_of
 from streams.records.rejects import Reject, RejectCode
 from streams.records.topics import COUNTS, RATES, SHIPMENTS
 from streams.stages.stage import Batch, Drained, Output
@@ -107,7 +108,7 @@ def _batched(items: Sequence[tuple[str, int]], size: int) -> Iterator[Sequence[t
 COUNTING = StagePlan(name="match", input=SHIPMENTS, make_stage=CountingStage)
 
 
-class LookingOn(Exception):
+class LookedOnError(Exception):
     """Raised instead of ending the process."""
 
 
@@ -161,7 +162,7 @@ def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> l
         for message in consumer.consume(1_000, 0.2):
             error = message.error()
             if error is None:
-                headers = [(n, v) for n, v in message.headers() or [] if isinstance(v, bytes)]
+                headers = [(n, v) for n, v in headers_of(message) if isinstance(v, bytes)]
                 records.append((message.key(), message.value(), headers))
             else:
                 assert error.code() == KafkaError._PARTITION_EOF, error

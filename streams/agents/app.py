@@ -1,0 +1,122 @@
+"""The topology: which stage reads what, and the Faust app whose agents run them.
+
+    shipments ──▶ match ──counts──▶ rate ──totals──▶ rollup ──▶ rates, days, alerts, compliance
+
+Each stage has one agent, one consumer group and one transactional producer per worker. An agent takes
+batches from its RecordChannel and has them applied; no rule and no number is here.
+"""
+
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import faust
+from faust.app.base import BootStrategy
+
+from streams.agents.runner import PartitionBatch, Runner
+from streams.domain.policy import Policy
+from streams.kafka.channel import Delivery, RecordChannel
+from streams.records.topics import COUNTS, SHIPMENTS
+from streams.reference.types import ReferenceHistory
+from streams.settings import Clock
+from streams.stages.match.partition import MatchPartition
+from streams.stages.rate import RatePartition
+from streams.stages.stage import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage may know of its surroundings.
+
+    Attributes:
+        policy: The rule book's figures.
+        clock: What says when a record was received.
+        partitions: Of every topic, by its name without prefix.
+
+    """
+
+    policy: Policy
+    clock: Clock
+    partitions: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class StageDefinition:
+    """One stage in the topology.
+
+    Attributes:
+        input: The topic that it reads, without prefix.
+        make: Gives an empty state: of a partition, in a context, with a reference history.
+        heartbeats: Whether its input gets heartbeats, with `clock = wall`.
+        truncates: Whether its input is read by it alone, and deleted once it is committed.
+        paces: Whether its partitions wait for each other in stream time.
+
+    """
+
+    input: str
+    make: Callable[[int, StageContext, ReferenceHistory], Stage]
+    heartbeats: bool = False
+    truncates: bool = False
+    paces: bool = False
+
+
+def _match(partition: int, context: StageContext, history: ReferenceHistory) -> Stage:
+    return MatchPartition(
+        partition,
+        context.policy,
+        history,
+        counts_partitions=context.partitions[COUNTS],
+        clock=context.clock,
+    )
+
+
+def _rate(partition: int, context: StageContext, history: ReferenceHistory) -> Stage:
+    return RatePartition(partition, context.policy, history, sources=context.partitions[SHIPMENTS])
+
+
+TOPOLOGY: Final[Mapping[str, StageDefinition]] = {
+    "match": StageDefinition(SHIPMENTS, _match, heartbeats=True, paces=True),
+    "rate": StageDefinition(COUNTS, _rate, truncates=True),
+}
+
+
+class _NoKafkaOfItsOwn(BootStrategy):
+    """Starts agents and services only.
+
+    Records come through RecordChannels and reference data through a reader of ours, so Faust's own
+    consumer would join a group for nothing: one more membership to time out after a crash, with
+    time-outs and credentials of its own.
+    """
+
+    enable_kafka = False
+    enable_web = False
+
+
+class WorkerApp(faust.App):
+    """The Faust app of a worker."""
+
+    BootStrategy = _NoKafkaOfItsOwn
+
+
+def build_app(name: str, data_dir: Path) -> WorkerApp:
+    """Return an app without agents. `data_dir` is where Faust may write; it has nothing to."""
+    return WorkerApp(name, datadir=data_dir, store="memory://", web_enabled=False)
+
+
+def add_agent(
+    app: WorkerApp,
+    name: str,
+    runner: Runner,
+    *,
+    on_end: Callable[[BaseException | None], None],
+) -> RecordChannel[Sequence[PartitionBatch]]:
+    """Add the agent of a stage and the channel that feeds it; return the channel."""
+    channel = RecordChannel(app, name, runner, on_end=on_end)
+
+    @app.agent(channel.deliveries, name=name)
+    async def agent(deliveries: AsyncIterable[Delivery[Any]]) -> None:
+        async for delivery in deliveries:
+            delivery.apply()
+
+    return channel
