@@ -202,12 +202,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **named: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take only what `load_settings` has put together, which knows where each value is from."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        del settings_cls, others, named
         return (init_settings,)
 
     def topics(self) -> Mapping[str, Topic]:

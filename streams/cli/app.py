@@ -4,7 +4,19 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import broker, config, topics
+from streams.cli import (
+    alerts,
+    broker,
+    config,
+    dlq,
+    load,
+    missing,
+    rates,
+    reference,
+    setup,
+    topics,
+    wait,
+)
 
 app = typer.Typer(
     name="realname",
@@ -43,6 +55,21 @@ def realname(
     del version
 
 
-app.add_typer(broker.app, name="broker")
-app.add_typer(topics.app, name="topics")
-app.add_typer(config.app, name="config")
+# In the order of the help: from a first start to the figures, then what operators need.
+for group, name in (
+    (broker.app, "broker"),
+    (topics.app, "topics"),
+    (setup.app, None),
+    (reference.outlets_app, "outlets"),
+    (reference.periods_app, "periods"),
+    (reference.agreements_app, "agreements"),
+    (reference.sources_app, "sources"),
+    (load.app, None),
+    (wait.app, None),
+    (rates.app, None),
+    (alerts.app, None),
+    (missing.app, None),
+    (dlq.app, "dlq"),
+    (config.app, "config"),
+):
+    app.add_typer(group, name=name)

@@ -1,6 +1,6 @@
 """How data are shown: a table for a person, one JSON object per line for a program."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
@@ -22,6 +22,7 @@ _STYLES: Final = {
     "MAJOR": "red",
     "MINOR": "yellow",
 }
+_SHARES: Final = frozenset({"rate", "rate_24h", "rate_7d", "on_time_rate", "target", "observed"})
 WAYBILL_SHOWN: Final = (3, 4)  # Leading and trailing characters: enough to compare, not to trace.
 
 
@@ -32,11 +33,12 @@ def show(
     json: bool,
     columns: Sequence[str],
     empty: str,
+    cells: Callable[[Row], Row] = lambda row: row,
 ) -> int:
     """Write rows to standard output and return how many there were.
 
-    With `json` each row goes out whole, as it comes; else `columns` of all of them as one table.
-    To a person who gets no row, `empty` says why that may be.
+    With `json` each row goes out whole, as it comes; else `columns` of all of them as one table,
+    from what `cells` makes of a row. To a person who gets no row, `empty` says why that may be.
     """
     if json:
         return _lines(run, rows)
@@ -44,7 +46,8 @@ def show(
     for column in columns:
         table.add_column(heading(column, run.settings.language), overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(column, row.get(column)) for column in columns))
+        shown = cells(row)
+        table.add_row(*(_cell(column, shown.get(column)) for column in columns))
     if table.row_count:
         run.out.print(table)
     else:
@@ -65,7 +68,7 @@ def _cell(column: str, value: object) -> Text:
     if value is None:
         return Text("–", style="dim")
     if isinstance(value, float):
-        return Text(f"{value:.2%}" if "rate" in column or column == "target" else f"{value:g}")
+        return Text(f"{value:.2%}" if column in _SHARES else f"{value:g}")
     if isinstance(value, list | tuple):
         return Text(", ".join(str(item) for item in value))
     text = str(value)

@@ -1,0 +1,218 @@
+"""Reads a topic to its end, once, for a person: no group, nothing committed, read committed.
+
+What was committed before the call is read; what comes meanwhile may be, too.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
+from time import monotonic
+from typing import Any, Final
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
+    AdminClient,
+    OffsetSpec,
+)
+
+from streams.kafka.errors import KafkaUnavailable, TopicMissing, cluster_error
+
+TIMEOUT_S: Final = 15.0
+"""How long a broker may say nothing before a person is told."""
+
+_POLL_S: Final = 0.2
+_BATCH_RECORDS: Final = 10_000
+
+# What the client says while it looks for a broker; it goes on trying by itself.
+_PASSING: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,  # noqa: SLF001 (librdkafka's own codes are public by that name)
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._RESOLVE,  # noqa: SLF001
+    }
+)
+_NO_OFFSET: Final = 0  # Committed offsets below it are librdkafka's marks for "none".
+
+
+def partitions_of(admin: AdminClient, topic: str) -> list[int]:
+    """Return the numbers of a topic's partitions.
+
+    Raises:
+        TopicMissing: There is no such topic.
+        ClusterError: No answer within `TIMEOUT_S`, or refused.
+    """
+    try:
+        # All topics, since asking for one by name would create it on some clusters.
+        found = admin.list_topics(timeout=TIMEOUT_S).topics.get(topic)
+    except KafkaException as error:
+        raise cluster_error(error.args[0], doing="listing the topics") from error
+    if found is None:
+        raise TopicMissing(f"topic {topic} does not exist; run `realname topics create`")
+    return sorted(found.partitions)
+
+
+def end_offsets(admin: AdminClient, topic: str) -> dict[int, int]:
+    """Return, by partition, the offset behind everything written so far, committed or not.
+
+    Raises:
+        ClusterError: As `partitions_of`.
+    """
+    return _offsets(admin, topic, OffsetSpec.latest())  # type: ignore[no-untyped-call]  # Theirs.
+
+
+def begin_offsets(admin: AdminClient, topic: str) -> dict[int, int]:
+    """Return, by partition, the first offset that is still there.
+
+    Raises:
+        ClusterError: As `partitions_of`.
+    """
+    return _offsets(admin, topic, OffsetSpec.earliest())  # type: ignore[no-untyped-call]  # Theirs.
+
+
+def newest_timestamp_ms(admin: AdminClient, topic: str) -> int | None:
+    """Return the highest timestamp of a topic's records, None if it is empty.
+
+    Raises:
+        ClusterError: As `partitions_of`.
+    """
+    newest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # Theirs.
+    places = {TopicPartition(topic, p): newest for p in _all(admin, topic)}
+    try:
+        futures = admin.list_offsets(places, request_timeout=TIMEOUT_S)
+        stamps = [future.result().timestamp for future in futures.values()]
+    except KafkaException as error:
+        raise cluster_error(error.args[0], doing=f"asking for the newest of {topic}") from error
+    return max((stamp for stamp in stamps if stamp >= 0), default=None)
+
+
+def committed_offsets(admin: AdminClient, group: str, topic: str) -> dict[int, int | None]:
+    """Return a group's committed offset by partition, None where it has none.
+
+    Waits out transactions that are about to commit offsets.
+
+    Raises:
+        ClusterError: As `partitions_of`.
+    """
+    places = [TopicPartition(topic, p) for p in _all(admin, topic)]
+    try:
+        futures = admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group, places)],
+            require_stable=True,
+            request_timeout=TIMEOUT_S,
+        )
+        answer = futures[group].result().topic_partitions
+    except KafkaException as error:
+        found = cluster_error(error.args[0], doing=f"reading the offsets of group {group}")
+        raise found from error
+    return {
+        place.partition: place.offset if place.offset >= _NO_OFFSET else None for place in answer
+    }
+
+
+def read_to_end(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
+    """Return every record from the beginning to the end as of the call; in order per partition.
+
+    Raises:
+        TopicMissing: There is no such topic.
+        ClusterError: The broker says nothing for `TIMEOUT_S`, or refuses.
+    """
+    admin = AdminClient(dict(client))
+    begins, ends = begin_offsets(admin, topic), end_offsets(admin, topic)
+    wanted = {p: end for p, end in ends.items() if end > begins[p]}
+    if not wanted:
+        return
+    with closing(_consumer(client, topic)) as consumer:
+        consumer.assign([TopicPartition(topic, p, begins[p]) for p in sorted(wanted)])
+        yield from _until_read(consumer, topic, wanted)
+
+
+def latest_values(
+    client: Mapping[str, Any],
+    topic: str,
+    *,
+    wanted: Callable[[bytes], bool] = lambda _: True,
+) -> dict[bytes, bytes]:
+    """Return the latest value of each wanted key of a compacted topic, without those taken back.
+
+    Only wanted ones are held in memory.
+
+    Raises:
+        ClusterError: As `read_to_end`.
+    """
+    latest: dict[bytes, bytes] = {}
+    for message in read_to_end(client, topic):
+        key, value = _bytes(message.key() or b""), message.value()
+        if value is None:
+            latest.pop(key, None)
+        elif wanted(key):
+            latest[key] = _bytes(value)
+    return latest
+
+
+def _consumer(client: Mapping[str, Any], topic: str) -> Consumer:
+    return Consumer(
+        {
+            **client,
+            "group.id": f"{topic}-reader",  # Required by the client, and never committed to.
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+        }
+    )
+
+
+def _until_read(consumer: Consumer, topic: str, wanted: dict[int, int]) -> Iterator[Message]:
+    """Read until each partition has reached the offset wanted of it, which empties `wanted`.
+
+    What is told as a partition's end is where its first open transaction begins. Behind that there
+    may be records that were committed before the call, so it counts only from `wanted` on.
+    """
+    deadline = monotonic() + TIMEOUT_S
+    last: KafkaError | None = None
+    while wanted:
+        messages = consumer.consume(_BATCH_RECORDS, _POLL_S)
+        if messages:
+            deadline = monotonic() + TIMEOUT_S
+        elif monotonic() > deadline:
+            error = last or KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001
+            raise cluster_error(error, doing=f"reading {topic}")
+        for message in messages:
+            found = message.error()
+            if found is None:
+                yield message
+            elif found.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001
+                partition, end = message.partition() or 0, message.offset() or 0
+                if end >= wanted.get(partition, end + 1):
+                    del wanted[partition]
+            elif found.code() in _PASSING:
+                last = found
+            else:
+                raise cluster_error(found, doing=f"reading {topic}")
+
+
+def _offsets(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
+    places = {TopicPartition(topic, p): spec for p in _all(admin, topic)}
+    try:
+        futures = admin.list_offsets(places, request_timeout=TIMEOUT_S)
+        return {place.partition: future.result().offset for place, future in futures.items()}
+    except KafkaException as error:
+        raise cluster_error(error.args[0], doing=f"asking for the end of {topic}") from error
+
+
+def _all(admin: AdminClient, topic: str) -> Collection[int]:
+    partitions = partitions_of(admin, topic)
+    if not partitions:
+        raise KafkaUnavailable(f"topic {topic} is being made or removed; try again in a moment")
+    return partitions
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode() if isinstance(value, str) else value
