@@ -107,6 +107,15 @@ class Reference:
     periods: tuple[EventPeriod, ...] = ()
     retired_scope_bits: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def edition(self) -> tuple[int, int]:
+        """What tells these data from those of another tick or history.
+
+        The version alone does not: the newest apply may be in use at two ticks, between which an
+        older one, of another kind, takes effect.
+        """
+        return self.version, self.effective_at_ms
+
 
 class ReferenceHistory:
     """The versions that are known, in order of effect."""

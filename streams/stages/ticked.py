@@ -75,7 +75,7 @@ class TickedStage:
         self.verdicts_changed: Int64s = np.zeros(0, np.int64)
         self._inbox = Inbox(sources)
         self._publisher: Final = Publisher(policy, scopes, self.windows, self.judge, self.days)
-        self._judged_by: tuple[int, int, tuple[str | None, ...]] | None = None
+        self._judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]] | None = None
         self._next_offset = 0
         self._committed_offset = 0
         self._applied: list[tuple[int, bytes]] = []  # Offset and value, since the last commit.
@@ -219,7 +219,7 @@ class TickedStage:
         last = max(self.windows.tick, self.tick)
         ticks = [self.windows.next_tick(), self.days.next_tick(), self._extra_tick()]
         ticks.append(self._next_boundary(last))
-        if self.history.at((last + 1) * TICK_MS).version != self.reference.version:
+        if self.history.at((last + 1) * TICK_MS).edition != self.reference.edition:
             ticks.append(last + 1)
         else:
             change_ms = self.history.next_change_after((last + 1) * TICK_MS)
@@ -243,7 +243,7 @@ class TickedStage:
 
     def _go_through(self, tick: int, rows: Rows | None) -> None:
         reference = self.history.at(tick * TICK_MS)
-        renewed = reference.version != self.reference.version
+        renewed = reference.edition != self.reference.edition
         mature = self.windows.move_to(tick)
         if renewed:
             self.reference = reference
@@ -265,13 +265,13 @@ class TickedStage:
         self._verdicts_made(changed)
         self.days.move()
 
-    def _judged_by_now(self, tick: int) -> tuple[int, int, tuple[str | None, ...]]:
+    def _judged_by_now(self, tick: int) -> tuple[tuple[int, int], int, tuple[str | None, ...]]:
         judged_ms = self._judged_ms(tick)
         phases = [period.phase_at(judged_ms) for period in self.reference.periods]
         names = tuple(None if phase is None else phase.value for phase in phases)
-        return self.reference.version, day_of(judged_ms), names
+        return self.reference.edition, day_of(judged_ms), names
 
-    def _prepare(self, judged_by: tuple[int, int, tuple[str | None, ...]], tick: int) -> None:
+    def _prepare(self, judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]], tick: int) -> None:
         if judged_by != self._judged_by:
             self._judged_by = judged_by
             self.windows.keep_spans([*self._period_spans(tick), *self._day_spans()])
