@@ -1,93 +1,28 @@
-"""The match stage: joins the records of each waybill and counts, per cell, what has changed.
-
-Everything here is a function of one partition's log. A record's *tick* is the minute at or after
-max(its `received_at`, the watermark before it). What time brings about (a pane matures, a parcel closes,
-new reference data takes effect) happens at its own tick when the watermark passes it; and a record that
-was received at or after its parcel's final close is late even if the watermark has not got there. So
-counts do not depend on the order in which records less than `disorder_ms` apart arrive.
-
-`fast_path` takes nine records of ten; `MatchPartition.take` is the rule that it abbreviates.
-"""
+"""The match stage as a stage: batches in, changes of cells and missing parcels out, state in a log."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, NamedTuple
 
-from xxhash import xxh3_64_intdigest
-
-from streams.domain import parcel as parcels
-from streams.domain.category import BATCH_CATEGORIES, Category
 from streams.domain.cell import (
-    CATEGORY_MASK,
-    CATEGORY_SHIFT,
-    COUNTERS,
     PANE_BITS,
-    PANE_MASK,
     UNIT_SHIFT,
-    Counter,
 )
-from streams.domain.parcel import Collection, Parcel, Registration
 from streams.domain.policy import Policy
-from streams.domain.window import (
-    PANE_MS,
-    TICK_MS,
-    instant_text,
-    pane_end_ms,
-    pane_of,
-    tick_at_or_after,
-)
-from streams.records import changes, shipments, topics
-from streams.records.missing import MissingParcel
-from streams.records.missing import encode as encode_missing
-from streams.records.rejects import Reject, RejectCode
-from streams.records.shipments import (
-    OLDEST_MS,
-    Collected,
-    Heartbeat,
-    Parcelled,
-    Refused,
-    Registered,
-    Revoked,
-    Scanned,
-    Voided,
-)
+from streams.records import changes, topics
+from streams.records.rejects import Reject
 from streams.reference.types import ReferenceHistory
-from streams.stages.match import entry as packed
 from streams.stages.match import fast_path
-from streams.stages.match.agenda import Agenda, Due
-from streams.stages.match.entry import (
-    AGREED,
-    BOTH,
-    COLLECTED,
-    COLLECTED_LAYOUT,
-    GENERAL,
-    REGISTERED,
-    SOURCES_MAX,
-)
-from streams.stages.match.ledger import Ledger
-from streams.stages.match.lookup import Lookup
-from streams.stages.match.reject_ratio import RejectRatio
 from streams.stages.match.state import (
     Delta,
     Scalars,
     decode_delta,
     encode_delta,
 )
+from streams.stages.match.waybills import Clock, Waybills
 from streams.stages.stage import Batch, Drained, Output
-
-Clock = Literal["wall", "data"]
-"""Whether `received_at` is the broker's time stamp of the record, or the record's own field."""
-
-When = tuple[int, int, int, int]
-"""A record's time, recorded_at and received_at, and max(received_at, watermark); milliseconds."""
-
-_BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 
 
 class MatchPartition:
-    """The open parcels of one partition of `shipments`. Implements `stages.stage.Stage`.
-
-    The attributes without an underscore are for `fast_path` alone.
-    """
+    """The open parcels of one partition of `shipments`. Implements `stages.stage.Stage`."""
 
     def __init__(
         self,
@@ -103,42 +38,16 @@ class MatchPartition:
 
         `hash_seed` keys the hash by which closed parcels are remembered; all workers must share it.
         """
-        self.policy = policy
-        self.clock = clock
-        self.instants = shipments.INSTANTS
-        self.lookup = Lookup(history)
-        self.entries: dict[bytes, bytes] = {}
-        self.closed: dict[int, int] = {}
-        self.source_numbers: dict[str, int] = {}
-        self.ratio = RejectRatio()
-        self.received_max_ms = 0
-        self.watermark_ms = 0
-
         self._partition = partition
-        self._history = history
         self._targets = counts_partitions
-        self._hash_seed = hash_seed
-        self._grace_ms = policy.grace_alert_ms
-        self._final_close_ms = policy.final_close_ms
-        self._late: dict[int, set[int]] = {}
-        self._sources: list[str] = []
+        self._waybills = Waybills(partition, policy, history, clock=clock, hash_seed=hash_seed)
         self._next_offset = 0
-        self._forget_queues()
         self._forget_drained()
 
-    def _forget_queues(self) -> None:
-        self.agenda = Agenda(self.policy)
-        self._filings_awaited: dict[str, set[bytes]] = {}
-        self._reference_known = 0
-
     def _forget_drained(self) -> None:
-        self.dirty: dict[bytes, bytes] = {}
-        self.ledger = Ledger()
+        self._waybills.forget_changes()
         self._committed_offset = self._next_offset
-        self._committed_sources = len(self._sources)
-        self._closed_new: list[tuple[int, int]] = []
-        self._late_new: list[tuple[int, int]] = []
-        self._outputs: list[Output] = []
+        self._committed_sources = len(self._waybills.sources)
 
     @property
     def next_offset(self) -> int:
@@ -148,17 +57,17 @@ class MatchPartition:
     @property
     def stream_time_ms(self) -> int:
         """The partition's watermark, in epoch milliseconds; 0 before its first record."""
-        return self.watermark_ms
+        return self._waybills.watermark_ms
 
     @property
     def open_parcels(self) -> int:
         """How many parcels are open."""
-        return len(self.entries)
+        return len(self._waybills.entries)
 
     @property
     def sources_flagged(self) -> list[str]:
         """Sources of whose latest records more than half were refused."""
-        return self.ratio.flagged
+        return self._waybills.ratio.flagged
 
     def reference_version_needed(self, batch: Batch) -> int:
         """Any version will do: the match stage makes the first use of it."""
@@ -166,336 +75,37 @@ class MatchPartition:
         return 0
 
     def apply(self, batch: Batch) -> list[Reject]:
-        """Join, count and note what changed; see `Stage.apply`."""
+        """Join, count and note what changed; see `Stage.apply`.
+
+        Raises TooManyRejects when most sources send what is refused; nothing may be committed then.
+        """
         if not batch.offsets:
             return []
         assert batch.offsets[0] >= self._next_offset, "a batch was applied twice"
-        self._note_new_reference()
-        rejects = fast_path.run(self, batch)
+        waybills = self._waybills
+        waybills.note_new_reference()
+        rejects = fast_path.run(waybills, batch)
         if rejects:
-            self.ratio.stop_if_most_are_refused(self.policy.reject_share_max)
+            waybills.ratio.stop_if_most_are_refused(waybills.policy.reject_share_max)
         self._next_offset = batch.offsets[-1] + 1
         return rejects
-
-    def heard(self, beat: Heartbeat, stamp_ms: int) -> int:
-        """Return when a heartbeat was received; one that does not say moves nothing."""
-        if self.clock == "wall":
-            return stamp_ms
-        if beat.received_at is None:
-            return 0
-        return self.instants.parse(beat.received_at, "$.received_at")
-
-    # The way of one record.
-
-    def take(self, record: Parcelled, key: bytes | None, when: When) -> None:
-        """Take in a record of any kind, in any state of its parcel.
-
-        Raises Refused, having changed nothing. `lookup` is in use at the record's tick.
-        """
-        unit = self._check(record, key, when)
-        assert key is not None
-        time_ms, _, _, now_ms = when
-        parcel = self._open(key, now_ms)
-        if parcel is None:
-            closed = self.hash_of(key)
-            if closed in self.closed:
-                self._count_late(closed, record, now_ms)
-                return
-            too_late = pane_end_ms(pane_of(time_ms)) + self._final_close_ms <= now_ms
-            if too_late and isinstance(record, Collected):
-                raise Refused(RejectCode.TOO_LATE, "$.time")
-            parcel = Parcel(first_ms=time_ms)
-        before = self._standing(parcel)
-        if isinstance(record, Collected):
-            self._collect(parcel, record, unit, time_ms)
-        elif isinstance(record, Registered):
-            parcel.register(_registration(record, unit, when, self.policy.backdating_ms))
-        elif isinstance(record, Revoked):
-            parcel.revoke(record.registration_id, time_ms)
-        elif isinstance(record, Voided):
-            parcel.void(time_ms)
-        elif isinstance(record, Scanned):
-            parcel.scan(time_ms)
-        self._changed(key, parcel, before, -(-now_ms // TICK_MS))
-        if self._close_at(parcel) <= now_ms:
-            self._close(key, parcel)
-
-    def _open(self, key: bytes, now_ms: int) -> Parcel | None:
-        """Return the parcel of a waybill, or None; one whose final close has come is closed first."""
-        entry = self.entries.get(key)
-        if entry is None:
-            return None
-        parcel = packed.unpack(entry, self._sources)
-        if self._close_at(parcel) > now_ms:
-            return parcel
-        self._close(key, parcel)
-        return None
-
-    def _check(self, record: Parcelled, key: bytes | None, when: When) -> int:
-        """Return the number of the outlet that a record names, shifted; raises Refused."""
-        time_ms, recorded_ms, received_ms, _ = when
-        if key != record.waybill_no.encode():
-            raise Refused(RejectCode.KEY_MISMATCH, "$.waybill_no")
-        unit = 0
-        if isinstance(record, Collected | Registered):
-            found = self.lookup.units.get(record.outlet_id)
-            if found is None:
-                raise Refused(RejectCode.UNKNOWN_OUTLET, "$.outlet_id")
-            unit = found
-        for instant_ms, path in ((time_ms, "$.time"), (recorded_ms, "$.recorded_at")):
-            if instant_ms < OLDEST_MS:
-                raise Refused(RejectCode.TOO_OLD, path)
-        for instant_ms, path in ((time_ms, "$.time"), (recorded_ms, "$.recorded_at")):
-            if instant_ms > received_ms + self.policy.clock_skew_ms:
-                raise Refused(RejectCode.FROM_THE_FUTURE, path)
-        return unit
-
-    def _collect(self, parcel: Parcel, record: Collected, unit: int, time_ms: int) -> None:
-        waits = record.parcel_category in _BATCH and record.agreement_id is not None
-        collection = Collection(
-            time_ms=time_ms,
-            source=record.source,
-            id=record.id,
-            outlet=unit >> UNIT_SHIFT,
-            category=Category[record.parcel_category],
-            scope=self.lookup.scope_of(record, time_ms) if self.lookup.scoped else 0,
-            agreement_id=(record.agreement_id or "") if waits else "",
-            cover_ms=None,
-        )
-        collection.cover_ms = self.lookup.cover_by_agreement(collection)
-        parcel.collect(collection)
-
-    def _standing(self, parcel: Parcel) -> "_Standing":
-        owner = parcel.owner
-        if owner is None:
-            return _Standing(None, parcels.counts(parcel, grace_ms=self._grace_ms), missing=False)
-        mature = pane_end_ms(pane_of(owner.time_ms)) + self._grace_ms <= self.watermark_ms
-        figures = parcels.counts(parcel, grace_ms=self._grace_ms)
-        return _Standing(owner.cell, figures, missing=mature and parcel.missing)
-
-    def _changed(self, key: bytes, parcel: Parcel, before: "_Standing", tick: int) -> None:
-        """Keep a changed parcel; count the difference that it makes."""
-        after = self._standing(parcel)
-        if before.cell == after.cell:
-            if after.cell is not None:
-                self._count_difference(tick, after.cell, before.figures, after.figures)
-        else:
-            nothing = [0] * COUNTERS
-            if before.cell is not None:
-                self._count_difference(tick, before.cell, before.figures, nothing)
-            if after.cell is not None:
-                self._count_difference(tick, after.cell, nothing, after.figures)
-        self._keep(key, parcel)
-        owner = parcel.owner
-        if after.missing and owner is not None:
-            if not before.missing or before.cell != after.cell:
-                self.report_missing(key, owner.cell, owner.time_ms)
-        elif before.missing:
-            self.take_back_missing(key)
-
-    def _count_difference(
-        self, tick: int, cell: int, before: Sequence[int], after: Sequence[int]
-    ) -> None:
-        for counter in range(COUNTERS):
-            delta = after[counter] - before[counter]
-            if delta:
-                self.ledger.count(tick, cell, counter, delta)
-
-    def _keep(self, key: bytes, parcel: Parcel) -> None:
-        self.entries[key] = self.dirty[key] = packed.pack(parcel, self._number_of_source)
-        self._queue(key, parcel)
-
-    def _queue(self, key: bytes, parcel: Parcel) -> None:
-        """Enter a parcel wherever time or a filing will look for it; stale entries there are harmless."""
-        owner = parcel.owner
-        if owner is None:
-            self.agenda.enter_uncollected(pane_of(parcels.closing_ms(parcel)), key)
-            return
-        self.agenda.enter_collected(pane_of(owner.time_ms), key)
-        if owner.agreement_id and owner.cover_ms is None:
-            self._filings_awaited.setdefault(owner.agreement_id, set()).add(key)
-
-    def _count_late(self, closed: int, record: Parcelled, now_ms: int) -> None:
-        """Count a record of a closed parcel, each (source, id) once."""
-        identity = xxh3_64_intdigest(f"{record.source}\0{record.id}".encode(), self._hash_seed)
-        seen = self._late.setdefault(closed, set())
-        if identity not in seen:
-            seen.add(identity)
-            self._late_new.append((closed, identity))
-            self.ledger.count(
-                -(-now_ms // TICK_MS), self.closed[closed], int(Counter.AFTER_CLOSE), 1
-            )
-
-    # Missing parcels.
-
-    def report_missing(self, key: bytes, cell: int, time_ms: int) -> None:
-        """Publish that a mature parcel is not covered."""
-        outlet = self.lookup.outlet(cell >> PANE_BITS >> UNIT_SHIFT)
-        record = MissingParcel(
-            waybill_no=key.decode(),
-            outlet_id=outlet.outlet_id,
-            enterprise_id=outlet.enterprise_id,
-            county_code=outlet.county_code,
-            parcel_category=Category(cell >> PANE_BITS >> CATEGORY_SHIFT & CATEGORY_MASK).name,
-            collected_at=instant_text(time_ms),
-            missing_since=instant_text(pane_end_ms(cell & PANE_MASK) + self._grace_ms),
-        )
-        value = encode_missing(record)
-        self._outputs.append(Output(topics.PARCELS_MISSING, key, value, self._partition))
-
-    def take_back_missing(self, key: bytes) -> None:
-        """Publish that a parcel is missing no longer."""
-        self._outputs.append(Output(topics.PARCELS_MISSING, key, None, self._partition))
-
-    # What time brings about.
-
-    def advance(self) -> None:
-        """Do what is due at or before the watermark, in order of time."""
-        while event := self.agenda.pop(self.watermark_ms):
-            if event.what is Due.MATURE:
-                self._mature(event.pane)
-            elif event.what is Due.CLOSE:
-                self._close_pane(event.pane)
-            elif event.what is Due.FORGET:
-                for closed in self.agenda.closed.pop(event.pane, ()):
-                    self.closed.pop(closed, None)
-                    self._late.pop(closed, None)
-            elif event.what is Due.REFERENCE:
-                self._cover_awaiting(event.due_ms)
-
-    def _mature(self, pane: int) -> None:
-        """Report the parcels of a pane that are missing as it matures."""
-        for key in dict.fromkeys(self.agenda.collected.get(pane, ())):
-            entry = self.entries.get(key)
-            if entry is None or entry[0] in (AGREED, BOTH, REGISTERED):
-                continue
-            if entry[0] == COLLECTED:
-                _, cell, in_pane_ms, _ = COLLECTED_LAYOUT.unpack_from(entry)
-                if cell & PANE_MASK == pane:
-                    self.report_missing(key, cell, pane * PANE_MS + in_pane_ms)
-                continue
-            parcel = packed.unpack(entry, self._sources)
-            owner = parcel.owner
-            if parcel.missing and owner is not None and pane_of(owner.time_ms) == pane:
-                self.report_missing(key, owner.cell, owner.time_ms)
-
-    def _close_pane(self, pane: int) -> None:
-        """Close the parcels of a pane, and give up those of it that were never collected."""
-        for key in self.agenda.collected.pop(pane, ()):
-            entry = self.entries.get(key)
-            if entry is None:
-                continue
-            if entry[0] in (COLLECTED, AGREED, BOTH):
-                cell = packed.cell_in(entry)
-                if cell is not None and cell & PANE_MASK == pane:
-                    self._remember_closed(key, cell)
-            elif entry[0] == GENERAL:
-                self._close_if_of(key, entry, pane)
-        for key in self.agenda.uncollected.pop(pane, ()):
-            entry = self.entries.get(key)
-            if entry is not None and entry[0] in (REGISTERED, GENERAL):
-                self._close_if_of(key, entry, pane)
-
-    def _close_if_of(self, key: bytes, entry: bytes, pane: int) -> None:
-        parcel = packed.unpack(entry, self._sources)
-        if pane_of(parcels.closing_ms(parcel)) == pane:
-            self._close(key, parcel)
-
-    def _close_at(self, parcel: Parcel) -> int:
-        """Return the instant of a parcel's final close."""
-        return pane_end_ms(pane_of(parcels.closing_ms(parcel))) + self._final_close_ms
-
-    def _close(self, key: bytes, parcel: Parcel) -> None:
-        """Close a parcel; count it as an orphan if it was registered and never collected."""
-        if parcel.owner is not None:
-            self._remember_closed(key, parcel.owner.cell)
-            return
-        cell = parcels.orphan_cell(parcel)
-        if cell is None:
-            del self.entries[key]
-            self.dirty[key] = b""
-            return
-        self.ledger.count(self._close_at(parcel) // TICK_MS, cell, int(Counter.ORPHANS), 1)
-        self._remember_closed(key, cell)
-
-    def _remember_closed(self, key: bytes, cell: int) -> None:
-        self.entries.pop(key, None)
-        closed = self.hash_of(key)
-        if key in self.dirty:
-            # The state log's reader closes by itself what did not change since the last commit; of
-            # this parcel it does not know the state in which it closed.
-            self._closed_new.append((closed, cell))
-            self.dirty[key] = b""
-        self.closed[closed] = cell
-        self.agenda.enter_closed(cell & PANE_MASK, closed)
-
-    def hash_of(self, key: bytes) -> int:
-        """Return the hash by which a closed parcel is remembered."""
-        return xxh3_64_intdigest(key, self._hash_seed)
-
-    # Reference data.
-
-    def _note_new_reference(self) -> None:
-        """Take notice of versions that have arrived since the last batch."""
-        latest = self._history.latest
-        if latest.version > self._reference_known:
-            self._reference_known = latest.version
-            self.lookup.renew()
-            # A version that came too late to take effect at its own tick does so at the next.
-            soonest_ms = tick_at_or_after(self.watermark_ms + 1)
-            self.agenda.enter(
-                max(self._history.at(soonest_ms).effective_at_ms, soonest_ms), Due.REFERENCE
-            )
-
-    def _cover_awaiting(self, effective_ms: int) -> None:
-        """Cover the parcels that wait for a filing which has just taken effect."""
-        next_ms = self._history.next_change_after(effective_ms)
-        if next_ms is not None:
-            self.agenda.enter(next_ms, Due.REFERENCE)
-        self.lookup.use_at(effective_ms)
-        for agreement_id in self.lookup.filed(self._filings_awaited):
-            for key in sorted(self._filings_awaited.pop(agreement_id)):
-                self._cover(key, agreement_id, effective_ms)
-
-    def _cover(self, key: bytes, agreement_id: str, effective_ms: int) -> None:
-        entry = self.entries.get(key)
-        parcel = None if entry is None else packed.unpack(entry, self._sources)
-        owner = None if parcel is None else parcel.owner
-        if parcel is None or owner is None or owner.agreement_id != agreement_id or owner.cover_ms:
-            return
-        before = self._standing(parcel)
-        owner.cover_ms = self.lookup.cover_by_agreement(owner)
-        if owner.cover_ms is None:
-            self._filings_awaited.setdefault(agreement_id, set()).add(key)
-        else:
-            self._changed(key, parcel, before, effective_ms // TICK_MS)
-
-    def _number_of_source(self, source: str) -> int | None:
-        """Return a source's number in the partition's table, or None when the table is full."""
-        number = self.source_numbers.get(source)
-        if number is None and len(self._sources) < SOURCES_MAX:
-            number = self.source_numbers[source] = len(self._sources)
-            self._sources.append(source)
-        return number
-
-    # What a transaction carries.
 
     def drain(self, *, publish: bool) -> Drained:
         """Return the changes of cells, missing parcels and changed entries; see `Stage.drain`."""
         del publish  # What this stage sends is all changes, none of it a current figure.
-        drained = Drained(outputs=list(self._outputs))
+        drained = Drained(outputs=list(self._waybills.outputs))
         if self._next_offset == self._committed_offset:
             return drained
-        rows = self.ledger.rows()
+        rows = self._waybills.ledger.rows()
         header = changes.Header(
             format=changes.FORMAT,
             source=self._partition,
-            reference_version=self.lookup.version_used,
+            reference_version=self._waybills.lookup.version_used,
             from_offset=self._committed_offset,
             to_offset=self._next_offset,
             part=0,
             parts=0,
-            watermark_ms=self.watermark_ms,
+            watermark_ms=self._waybills.watermark_ms,
         )
         target_of = (rows.cells >> (PANE_BITS + UNIT_SHIFT)) % self._targets
         for target in range(self._targets):
@@ -506,10 +116,10 @@ class MatchPartition:
         drained.state = list(
             encode_delta(
                 self._scalars(),
-                self.dirty,
-                closed=self._closed_new,
-                late=self._late_new,
-                sources=self._sources[self._committed_sources :],
+                self._waybills.dirty,
+                closed=self._waybills.closed_new,
+                late=self._waybills.late_new,
+                sources=self._waybills.sources[self._committed_sources :],
             )
         )
         return drained
@@ -521,28 +131,32 @@ class MatchPartition:
     def _scalars(self) -> Scalars:
         return Scalars(
             next_offset=self._next_offset,
-            received_max_ms=self.received_max_ms,
-            watermark_ms=self.watermark_ms,
-            version_used=self.lookup.version_used,
-            ratio=self.ratio.dump(),
+            received_max_ms=self._waybills.received_max_ms,
+            watermark_ms=self._waybills.watermark_ms,
+            version_used=self._waybills.lookup.version_used,
+            ratio=self._waybills.ratio.dump(),
         )
 
     def snapshot(self) -> Iterator[bytes]:
         """Yield the state in chunks; see `Stage.snapshot`."""
         return encode_delta(
             self._scalars(),
-            self.entries,
-            closed=self.closed.items(),
-            late=((closed, seen) for closed, ids in self._late.items() for seen in sorted(ids)),
-            sources=self._sources,
+            self._waybills.entries,
+            closed=self._waybills.closed.items(),
+            late=(
+                (closed, seen)
+                for closed, ids in self._waybills.late.items()
+                for seen in sorted(ids)
+            ),
+            sources=self._waybills.sources,
         )
 
     def restore_snapshot(self, chunks: Sequence[bytes]) -> None:
         """Replace the state; see `Stage.restore_snapshot`."""
-        self.entries.clear()
-        self.closed.clear()
-        self._late.clear()
-        self._sources.clear()
+        self._waybills.entries.clear()
+        self._waybills.closed.clear()
+        self._waybills.late.clear()
+        self._waybills.sources.clear()
         for chunk in chunks:
             self._restore(decode_delta(chunk))
 
@@ -553,58 +167,27 @@ class MatchPartition:
     def _restore(self, delta: Delta) -> None:
         scalars = delta.scalars
         self._next_offset = scalars.next_offset
-        self.received_max_ms = scalars.received_max_ms
-        self.lookup.version_used = max(self.lookup.version_used, scalars.version_used)
-        self.ratio.load(scalars.ratio)
+        self._waybills.received_max_ms = scalars.received_max_ms
+        self._waybills.lookup.version_used = max(
+            self._waybills.lookup.version_used, scalars.version_used
+        )
+        self._waybills.ratio.load(scalars.ratio)
         for source in delta.sources:
-            self.source_numbers[source] = len(self._sources)
-            self._sources.append(source)
+            self._waybills.source_numbers[source] = len(self._waybills.sources)
+            self._waybills.sources.append(source)
         for key, entry in delta.entries:
             if entry:
-                self.entries[key] = entry
+                self._waybills.entries[key] = entry
             else:
-                self.entries.pop(key, None)
+                self._waybills.entries.pop(key, None)
         for closed, cell in delta.closed:
-            self.closed[closed] = cell
+            self._waybills.closed[closed] = cell
         for closed, identity in delta.late:
-            self._late.setdefault(closed, set()).add(identity)
+            self._waybills.late.setdefault(closed, set()).add(identity)
         if delta.last:
-            self.watermark_ms = scalars.watermark_ms
+            self._waybills.watermark_ms = scalars.watermark_ms
 
     def restored(self) -> None:
-        """Rebuild the queues, then let time do what it had done; see `Stage.restored`."""
-        self._forget_queues()
-        for closed, cell in self.closed.items():
-            self.agenda.enter_closed(cell & PANE_MASK, closed)
-        for key, entry in self.entries.items():
-            if entry[0] in (COLLECTED, AGREED, BOTH):
-                self.agenda.enter_collected(int.from_bytes(entry[1:9], "little") & PANE_MASK, key)
-            else:
-                self._queue(key, packed.unpack(entry, self._sources))
-        self._note_new_reference()
-        self.advance()
+        """Build what the log does not hold; see `Stage.restored`."""
+        self._waybills.requeue()
         self._forget_drained()
-
-
-class _Standing(NamedTuple):
-    """What a parcel counts as at one moment: in which cell, how much, and whether it is missing."""
-
-    cell: int | None
-    figures: parcels.Counts
-    missing: bool
-
-
-def _registration(record: Registered, unit: int, when: When, backdating_ms: int) -> Registration:
-    time_ms, recorded_ms, received_ms, _ = when
-    backdated = received_ms - recorded_ms > backdating_ms
-    matched = record.verification_result == "MATCHED"
-    upload_ms = received_ms if backdated else recorded_ms
-    return Registration(
-        registration_id=record.registration_id,
-        time_ms=time_ms,
-        outlet=unit >> UNIT_SHIFT,
-        decided_ms=recorded_ms,
-        matched=matched,
-        upload_ms=upload_ms if matched else None,
-        backdated=matched and backdated,
-    )
