@@ -151,7 +151,7 @@ class ReferenceHistory:
 
     def become(self, other: "ReferenceHistory") -> None:
         """Know from now on what another history knows; stages that look here see the change."""
-        self._versions = list(other._versions)
+        self._versions = list(other._versions)  # noqa: SLF001 (of this class)
 
     @property
     def latest(self) -> Reference:

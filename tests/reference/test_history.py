@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from streams.domain.window import DAY_MS, MINUTE_MS, instant_from_text
 from streams.reference.areas import Areas, shipped_areas
 from streams.reference.codec import FORMAT, Snapshot, SnapshotError, decode, encode, kind_data
-from streams.reference.files import FILE_NAMES, parse, read_file, read_files
+from streams.reference.files import FILE_BYTES_MAX, FILE_NAMES, parse, read_file, read_files
 from streams.reference.history import (
     Apply,
     Records,
@@ -240,6 +240,20 @@ def test_data_of_one_kind_leave_the_others_out(areas: Areas) -> None:
     applied(records, sources("/a"))
     data = kind_data(Kind.SOURCES, assemble(records.items()).latest)
     assert (data.version, set(data.outlets), set(data.sources)) == (0, set(), {"/a"})
+
+
+def test_a_huge_file_is_not_even_read(tmp_path: Path, areas: Areas) -> None:
+    file = tmp_path / "shipments.csv"
+    with file.open("wb") as opened:
+        opened.truncate(FILE_BYTES_MAX + 1)
+    with pytest.raises(ReferenceFileError, match="larger than 64 MiB; is this the right file"):
+        read_file(Kind.OUTLETS, file, areas)
+
+
+def test_what_several_files_change_is_planned_in_turn(demo: list[AnyListing]) -> None:
+    planned = plan_all({}, demo, now_ms=NOW_MS)
+    assert [each.version for each in planned] == [1, 2, 3, 4]
+    assert len({each.kind for each in planned}) == 4
 
 
 def test_files_that_cannot_be_read_are_told_together(tmp_path: Path, areas: Areas) -> None:

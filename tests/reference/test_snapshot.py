@@ -16,7 +16,7 @@ from streams.reference.snapshot import (
     apply_outlets,
     apply_periods,
 )
-from streams.reference.types import Filing, Reference
+from streams.reference.types import Filing, Outlet, Reference
 
 NOON_MS = instant_from_text("2017-09-08T12:00:00+08:00")
 TODAY = day_of(NOON_MS)
@@ -123,6 +123,14 @@ def test_enterprises_are_counted_over_all_versions() -> None:
     two_more = [outlet("x", "F1"), outlet("y", "F2")]
     with pytest.raises(ReferenceFileError, match="f:3: more than 256 enterprises have been listed"):
         outlets_applied(reference, NOON_MS, *two_more)
+
+
+def test_the_last_number_is_not_given_twice() -> None:
+    last = Outlet(65_535, "old", "n", "ZTO", "E1", "150105", "d")
+    reference = Reference(retired={"old": last})
+    assert outlets_applied(reference, NOON_MS, outlet("old")).outlets["old"].number == 65_535
+    with pytest.raises(ReferenceFileError, match="f:2: more than 65,536 outlets have been listed"):
+        outlets_applied(reference, NOON_MS, outlet("a"))
 
 
 def filing(agreement_id: str = "A", **changed: object) -> Filing:

@@ -63,6 +63,9 @@ PERIOD_CASES = [
     ("a target that is no number", "0.95", '"95 %"', 13, "target_rate must be a number"),
     ("a target that is not a number", "0.95", "nan", 13, "must be above 0"),
     ("no target", "target_rate = 0.95, ", "", 13, "target_rate must be a number"),
+    ("no targets", "targets = [", "targets = []\nx = [", 12, "targets is missing"),
+    ("too many phases", "phases = [", "phases = [" + "{}," * 15, 10, "more than 16 phases"),
+    ("too many targets", "targets = [", "targets = [" + "{}," * 99, 14, "more than 100 targets"),
     ("a floor of nothing", "min_n = 20", "min_n = 0", 13, "min_n must be a whole number"),
     (
         "targets that contradict one another",
