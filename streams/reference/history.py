@@ -161,6 +161,17 @@ def plan_all(
     return planned
 
 
+def history_of(listings: Iterable[AnyListing]) -> ReferenceHistory:
+    """Return a history of what some files list, all of it from the beginning of time.
+
+    Exactly what applying them to an empty topic gives, numbers too.
+
+    Raises:
+        ReferenceFileError: With the mistakes of all listings.
+    """
+    return assemble((made.key, made.value) for made in plan_all({}, listings, now_ms=0))
+
+
 def _living(records: Iterable[tuple[bytes, bytes | None]]) -> Sequence[Snapshot]:
     values: dict[bytes, bytes] = {}
     buried: set[bytes] = set()

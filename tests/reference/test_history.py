@@ -15,6 +15,7 @@ from streams.reference.history import (
     Apply,
     Records,
     assemble,
+    history_of,
     key_of,
     newest_snapshots,
     plan_all,
@@ -254,6 +255,15 @@ def test_what_several_files_change_is_planned_in_turn(demo: list[AnyListing]) ->
     planned = plan_all({}, demo, now_ms=NOW_MS)
     assert [each.version for each in planned] == [1, 2, 3, 4]
     assert len({each.kind for each in planned}) == 4
+
+
+def test_files_without_a_topic_give_the_history_that_an_empty_topic_would(
+    demo: list[AnyListing],
+) -> None:
+    records: dict[bytes, bytes | None] = {}
+    for listing in demo:
+        applied(records, listing)
+    assert history_of(demo).at(0) == assemble(records.items()).at(0)
 
 
 def test_files_that_cannot_be_read_are_told_together(tmp_path: Path, areas: Areas) -> None:
