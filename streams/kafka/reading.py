@@ -5,8 +5,8 @@ What was committed before the call is read; what comes meanwhile may be, too.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
-from time import monotonic
-from typing import Any, Final
+from time import monotonic, sleep
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -18,10 +18,13 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
     AdminClient,
+    ListOffsetsResultInfo,
     OffsetSpec,
 )
 
 from streams.kafka.errors import KafkaUnavailable, TopicMissing, cluster_error
+
+Answer = TypeVar("Answer")
 
 TIMEOUT_S: Final = 15.0
 """How long a broker may say nothing before a person is told."""
@@ -82,12 +85,7 @@ def newest_timestamp_ms(admin: AdminClient, topic: str) -> int | None:
         ClusterError: As `partitions_of`.
     """
     newest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # Theirs.
-    places = {TopicPartition(topic, p): newest for p in _all(admin, topic)}
-    try:
-        futures = admin.list_offsets(places, request_timeout=TIMEOUT_S)
-        stamps = [future.result().timestamp for future in futures.values()]
-    except KafkaException as error:
-        raise cluster_error(error.args[0], doing=f"asking for the newest of {topic}") from error
+    stamps = [found.timestamp for found in _listed(admin, topic, newest).values()]
     return max((stamp for stamp in stamps if stamp >= 0), default=None)
 
 
@@ -100,16 +98,17 @@ def committed_offsets(admin: AdminClient, group: str, topic: str) -> dict[int, i
         ClusterError: As `partitions_of`.
     """
     places = [TopicPartition(topic, p) for p in _all(admin, topic)]
-    try:
+
+    def ask() -> list[TopicPartition]:
         futures = admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, places)],
             require_stable=True,
             request_timeout=TIMEOUT_S,
         )
-        answer = futures[group].result().topic_partitions
-    except KafkaException as error:
-        found = cluster_error(error.args[0], doing=f"reading the offsets of group {group}")
-        raise found from error
+        found: list[TopicPartition] = futures[group].result().topic_partitions
+        return found
+
+    answer = _patiently(ask, doing=f"reading the offsets of group {group}")
     return {
         place.partition: place.offset if place.offset >= _NO_OFFSET else None for place in answer
     }
@@ -199,12 +198,30 @@ def _until_read(consumer: Consumer, topic: str, wanted: dict[int, int]) -> Itera
 
 
 def _offsets(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
+    return {partition: found.offset for partition, found in _listed(admin, topic, spec).items()}
+
+
+def _listed(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, ListOffsetsResultInfo]:
     places = {TopicPartition(topic, p): spec for p in _all(admin, topic)}
-    try:
+
+    def ask() -> dict[int, ListOffsetsResultInfo]:
         futures = admin.list_offsets(places, request_timeout=TIMEOUT_S)
-        return {place.partition: future.result().offset for place, future in futures.items()}
-    except KafkaException as error:
-        raise cluster_error(error.args[0], doing=f"asking for the end of {topic}") from error
+        return {place.partition: future.result() for place, future in futures.items()}
+
+    return _patiently(ask, doing=f"asking for the offsets of {topic}")
+
+
+def _patiently(ask: Callable[[], Answer], *, doing: str) -> Answer:
+    """Ask again while a new topic or a moved leader is not known everywhere yet."""
+    deadline = monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as raised:
+            error = cluster_error(raised.args[0], doing=doing)
+            if not error.retryable or monotonic() > deadline:
+                raise error from raised
+        sleep(_POLL_S)
 
 
 def _all(admin: AdminClient, topic: str) -> Collection[int]:
