@@ -205,13 +205,13 @@ def _place(plan: FaultPlan, region: Region, taken: Bools) -> PlantedFault:
     if plan.kind == "county_stops":
         blocked = set()  # A brand has outlets in every county, so nothing would be left.
     free = sorted((s for s in volume if s not in blocked), key=lambda s: (-volume[s], s))
-    if plan.rank >= len(free):
+    if not free:
         where = f"city {plan.city}" if plan.city else "the region"
         raise ScenarioError(
-            f"faults: {plan.kind} with rank {plan.rank} has no place left in {where}: "
-            "choose another city or rank, or play more parcels a day"
+            f"faults: {plan.kind} has no place left in {where}: "
+            "choose another city, or play more parcels a day"
         )
-    scope_id = free[plan.rank]
+    scope_id = free[min(plan.rank, len(free) - 1)]
     members = np.array([s == scope_id for s in scopes], np.bool_)
     return PlantedFault(
         kind=plan.kind,

@@ -136,7 +136,7 @@ class FaultPlan(_Part, frozen=True):
 
     Attributes:
         city: City code within which the county or outlet is picked; None for the whole region.
-        rank: Which one, 0 being the busiest that no other fault has.
+        rank: Which one, 0 being the busiest that no other fault has; the last if there are fewer.
         rate: Rate of a low outlet.
         count: Garbage records of each reject code.
         oversized_count: The same for those over 64 KiB, which take room.
