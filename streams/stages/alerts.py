@@ -1,0 +1,377 @@
+"""The alert desk: the lives of all alerts, and a record of every change in them.
+
+One alert per kind and scope; `domain.alert` says how it lives. What is told of it (period, target,
+severity) is fixed when it is raised and changes only on evidence as sure, or when its period hands over
+to the next, so that a rate between two targets does not make a record a minute.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from streams.domain.alert import Alert, AlertKind, AlertState, Reason, Signal, step
+from streams.domain.category import Category
+from streams.domain.policy import Policy
+from streams.domain.verdict import RateStatus, Severity, Verdict
+from streams.domain.window import DAY_MS, TICK_MS, day_text, instant_text, tick_at_or_after
+from streams.records import published
+from streams.records.published import AlertRecord, Evidence
+from streams.reference.types import Reference
+from streams.stages.figures import RATE_DIGITS
+from streams.stages.publish import category_text
+from streams.stages.scopes import Scope
+from streams.stages.stage import Output
+
+REEMIT_MS: Final = DAY_MS
+ENDED: Final = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one evaluation found out about a scope: what an alert tells."""
+
+    severity: Severity
+    target: float | None
+    category: Category | None
+    event_period_id: str | None
+    observed: float | None
+    n: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One alert that is not quiet: its life, and what was last told of it."""
+
+    kind: AlertKind
+    scope: Scope
+    alert: Alert
+    finding: Finding
+
+    @property
+    def alert_id(self) -> str:
+        """Its name, without the episode."""
+        return alert_id_of(self.kind, self.scope)
+
+
+class DeskState(msgspec.Struct, frozen=True):
+    """What a snapshot holds of the desk."""
+
+    entries: list[Entry]
+    episodes: dict[str, int]
+    reemitted_ms: dict[str, int]
+
+
+def alert_id_of(kind: AlertKind, scope: Scope) -> str:
+    """Return the name of an alert: kind, granularity and scope."""
+    return f"{kind.value}:{scope.granularity.value}:{scope.scope_id}"
+
+
+def finding_of(verdict: Verdict, *, day: int, pending: int) -> Finding:
+    """Return what a verdict on a business day says to an alert."""
+    observed = round(verdict.covered / verdict.n, RATE_DIGITS) if verdict.n else None
+    return Finding(
+        severity=Severity.MINOR if verdict.severity is None else verdict.severity,
+        target=verdict.target,
+        category=verdict.category,
+        event_period_id=verdict.event_period_id,
+        observed=observed,
+        n=verdict.n,
+        evidence=Evidence(
+            window="TODAY",
+            date=day_text(day),
+            covered=verdict.covered,
+            missing=verdict.n - verdict.covered,
+            pending=pending,
+            wilson_upper=round(verdict.bound, RATE_DIGITS),
+            z=verdict.bound_z,
+        ),
+    )
+
+
+def breach_signal(verdict: Verdict) -> Signal:
+    """Return what a verdict says about RATE_BELOW_TARGET."""
+    if verdict.status is RateStatus.BREACH:
+        return Signal.SURE
+    if verdict.status is RateStatus.AT_RISK:
+        return Signal.LIKELY
+    return _ok_signal(verdict)
+
+
+def ticket_signal(verdict: Verdict, *, breach_open: bool) -> Signal:
+    """Return what a verdict says about RATE_AT_RISK; an open breach says it all."""
+    if verdict.status is RateStatus.BREACH or breach_open:
+        return Signal.SUPERSEDED
+    if verdict.status is RateStatus.AT_RISK:
+        return Signal.SURE if verdict.ticket else Signal.LIKELY
+    return _ok_signal(verdict)
+
+
+def _ok_signal(verdict: Verdict) -> Signal:
+    if verdict.status is RateStatus.OK:
+        return Signal.CLEAR if verdict.clear else Signal.HOLD
+    return Signal.UNKNOWN
+
+
+class AlertDesk:
+    """All alerts of a region. Ticks must rise; within a tick the order of calls does not matter much,
+    but must be a function of the input alone."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy: Final = policy
+        self._entries: dict[str, Entry] = {}
+        self._episodes: dict[str, int] = {}
+        self._reemitted_ms: dict[str, int] = {}
+        self._due_ms: int | None = None
+        self._due_known = False
+        self.outputs: list[Output] = []
+
+    def entry(self, kind: AlertKind, scope: Scope) -> Entry | None:
+        """Return an alert; None while it is quiet."""
+        return self._entries.get(alert_id_of(kind, scope))
+
+    def open_entries(self) -> list[Entry]:
+        """Return the alerts that receivers know of, by name."""
+        return [e for _, e in sorted(self._entries.items()) if e.alert.is_open]
+
+    # --- rates ---
+
+    def evaluate(
+        self, scope: Scope, verdict: Verdict, finding: Finding, *, reference: Reference, now_ms: int
+    ) -> None:
+        """Follow a scope's verdict. `reference` tells what has become of an alert's period."""
+        breach_id = alert_id_of(AlertKind.RATE_BELOW_TARGET, scope)
+        ticket_id = alert_id_of(AlertKind.RATE_AT_RISK, scope)
+        quiet = breach_id not in self._entries and ticket_id not in self._entries
+        if quiet and verdict.status not in (RateStatus.BREACH, RateStatus.AT_RISK):
+            return
+        ruled = verdict.event_period_id is not None or self._policy.routine_alerts
+        self._signal_rate(
+            AlertKind.RATE_BELOW_TARGET,
+            scope,
+            breach_signal(verdict) if ruled else None,
+            finding,
+            reference=reference,
+            now_ms=now_ms,
+        )
+        breach = self._entries.get(breach_id)
+        open_breach = breach is not None and breach.alert.is_open
+        self._signal_rate(
+            AlertKind.RATE_AT_RISK,
+            scope,
+            ticket_signal(verdict, breach_open=open_breach) if ruled else None,
+            finding,
+            reference=reference,
+            now_ms=now_ms,
+        )
+
+    def _signal_rate(
+        self,
+        kind: AlertKind,
+        scope: Scope,
+        signal: Signal | None,
+        finding: Finding,
+        *,
+        reference: Reference,
+        now_ms: int,
+    ) -> None:
+        entry = self._entries.get(alert_id_of(kind, scope))
+        if signal is None:
+            if entry is None:
+                return
+            period_id = entry.finding.event_period_id
+            signal = end_signal(reference, period_id, self._judged_ms(now_ms))
+        if kind is AlertKind.RATE_AT_RISK:
+            finding = replace(finding, severity=Severity.MINOR)
+        told = finding
+        if entry is not None and signal is not Signal.SURE:
+            told = self._with_new_figures(entry.finding, finding, reference, now_ms)
+        self.signal(kind, scope, signal, told, now_ms=now_ms)
+
+    def _judged_ms(self, now_ms: int) -> int:
+        return now_ms - self._policy.grace_alert_ms - 1
+
+    def _with_new_figures(
+        self, before: Finding, now: Finding, reference: Reference, now_ms: int
+    ) -> Finding:
+        """Keep what was told, but the figures, and a period that has handed over to the next."""
+        told = replace(
+            before, observed=now.observed, n=now.n, evidence=now.evidence
+        )
+        active = {
+            period.event_period_id
+            for period in reference.periods
+            if period.phase_at(self._judged_ms(now_ms)) is not None
+        }
+        handed_over = before.event_period_id not in active and (
+            now.event_period_id is not None or self._policy.routine_alerts
+        )
+        if handed_over:
+            return replace(
+                told,
+                target=now.target,
+                category=now.category,
+                event_period_id=now.event_period_id,
+            )
+        return told
+
+    # --- any kind ---
+
+    def signal(
+        self, kind: AlertKind, scope: Scope, signal: Signal, finding: Finding, *, now_ms: int
+    ) -> None:
+        """Move an alert on, and write a record if receivers must know."""
+        alert_id = alert_id_of(kind, scope)
+        before = self._entries.get(alert_id)
+        alert = Alert(episode=self._episodes.get(alert_id, 0)) if before is None else before.alert
+        after, reason = step(alert, signal, now_ms=now_ms)
+        if before is None and after.state is AlertState.QUIET:
+            return
+        self._due_known = False
+        if reason is None and before is not None and after.is_open and _differ(before, finding):
+            reason = Reason.CHANGED
+        entry = Entry(kind, scope, after, finding)
+        if after.state is AlertState.QUIET:
+            del self._entries[alert_id]
+            self._reemitted_ms.pop(alert_id, None)
+        else:
+            self._entries[alert_id] = entry
+        if reason is Reason.RAISED:
+            self._episodes[alert_id] = after.episode
+            self._reemitted_ms[alert_id] = now_ms
+        if reason is not None:
+            raised_ms = after.raised_ms if alert.raised_ms is None else alert.raised_ms
+            assert raised_ms is not None
+            self._write(entry, reason, raised_ms=raised_ms, now_ms=now_ms)
+
+    def end(self, entry: Entry, signal: Signal, *, now_ms: int) -> None:
+        """End an alert, or forget that it was pending, with the figures that were last told."""
+        self.signal(entry.kind, entry.scope, signal, entry.finding, now_ms=now_ms)
+
+    def end_where(self, concerns: Callable[[Entry], bool], signal: Signal, *, now_ms: int) -> None:
+        """End all alerts that `concerns` says, in the order of their names."""
+        for entry in [e for _, e in sorted(self._entries.items()) if concerns(e)]:
+            self.end(entry, signal, now_ms=now_ms)
+
+    # --- time ---
+
+    def next_tick(self) -> int | None:
+        """Return the next tick at which an alert has been clear long enough or is to be emitted again."""
+        if not self._due_known:
+            self._due_ms = min(self._due_instants(), default=None)
+            self._due_known = True
+        return None if self._due_ms is None else tick_at_or_after(self._due_ms) // TICK_MS
+
+    def _due_instants(self) -> Iterator[int]:
+        for alert_id, entry in self._entries.items():
+            if entry.alert.state is AlertState.CLEARING:
+                yield entry.alert.since_ms + self._policy.clear_ms
+            if entry.alert.is_open:
+                yield self._reemitted_ms[alert_id] + REEMIT_MS
+
+    def move(
+        self, now_ms: int, kinds: Collection[AlertKind], finding_now: Callable[[Entry], Finding]
+    ) -> None:
+        """Clear what has been clear long enough, and emit again what has been open another day.
+
+        All verdicts of the tick on these kinds must have been followed. `finding_now` tells a scope's
+        present figures.
+        """
+        tick = self.next_tick()
+        if tick is None or tick * TICK_MS > now_ms:
+            return
+        for alert_id, entry in sorted(self._entries.items()):
+            if not entry.alert.is_open or entry.kind not in kinds:
+                continue
+            clearing = entry.alert.state is AlertState.CLEARING
+            held = clearing and entry.alert.since_ms + self._policy.clear_ms <= now_ms
+            again = self._reemitted_ms[alert_id] + REEMIT_MS <= now_ms
+            if not (held or again):
+                continue
+            now = finding_now(entry)
+            told = replace(
+                entry.finding, observed=now.observed, n=now.n, evidence=now.evidence
+            )
+            if held:
+                self.signal(entry.kind, entry.scope, Signal.CLEAR_HELD, told, now_ms=now_ms)
+                continue
+            self._entries[alert_id] = replace(entry, finding=told)
+            self._reemitted_ms[alert_id] = now_ms
+            self._due_known = False
+            assert entry.alert.raised_ms is not None
+            self._write(
+                self._entries[alert_id],
+                Reason.REEMITTED,
+                raised_ms=entry.alert.raised_ms,
+                now_ms=now_ms,
+            )
+
+    # --- records ---
+
+    def _write(self, entry: Entry, reason: Reason, *, raised_ms: int, now_ms: int) -> None:
+        ended = entry.alert.state is AlertState.QUIET
+        finding, scope = entry.finding, entry.scope
+        record = AlertRecord(
+            id=entry.alert_id,
+            alert_id=entry.alert_id,
+            episode=entry.alert.episode,
+            alert_kind=entry.kind.value,
+            severity=finding.severity.name,
+            state=ENDED if ended else entry.alert.state.value,
+            reason=reason.value,
+            granularity=scope.granularity.value,
+            scope_id=scope.scope_id,
+            city_code=scope.city_code,
+            county_code=scope.county_code,
+            enterprise_id=scope.enterprise_id,
+            duty_group=scope.duty_group,
+            observed=finding.observed,
+            target=finding.target,
+            parcel_category=category_text(finding.category),
+            n=finding.n,
+            evidence=finding.evidence,
+            event_period_id=finding.event_period_id,
+            first_at=instant_text(raised_ms),
+            last_at=instant_text(now_ms),
+            duration_s=(now_ms - raised_ms) // 1000 if ended else None,
+            caliber_id=self._policy.caliber_id,
+        )
+        key = published.alert_key(record.alert_id, record.episode)
+        self.outputs.append(Output(published.ALERTS, key, published.encode(record)))
+
+    # --- snapshots ---
+
+    def snapshot(self) -> DeskState:
+        """Return the state of all alerts."""
+        return DeskState(
+            [e for _, e in sorted(self._entries.items())],
+            dict(sorted(self._episodes.items())),
+            dict(sorted(self._reemitted_ms.items())),
+        )
+
+    def restore(self, state: DeskState) -> None:
+        """Take back what `snapshot` returned."""
+        self._entries = {entry.alert_id: entry for entry in state.entries}
+        self._episodes = dict(state.episodes)
+        self._reemitted_ms = dict(state.reemitted_ms)
+        self._due_known = False
+
+
+def end_signal(reference: Reference, event_period_id: str | None, judged_ms: int) -> Signal:
+    """Return why an alert of a period has no target any more: the period is over, or was removed."""
+    for period in reference.periods:
+        if period.event_period_id == event_period_id and period.end_ms <= judged_ms:
+            return Signal.PERIOD_ENDED
+    return Signal.WITHDRAWN
+
+
+def _differ(before: Entry, now: Finding) -> bool:
+    told = before.finding
+    return (told.severity, told.target, told.event_period_id) != (
+        now.severity,
+        now.target,
+        now.event_period_id,
+    )
+
