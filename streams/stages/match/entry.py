@@ -1,16 +1,18 @@
 """How a parcel lies in the match stage's memory and in its state log: a few bytes of one of four forms.
 
-Nine parcels of ten are collected once and registered once. They are packed in the three short forms,
+Nine parcels of ten are collected once, registered once or covered by an agreement, and scanned at a hub
+once. They are packed in the four short forms,
 which the stage makes and reads without a Python object for the parcel; everything else is a whole
 `Parcel` in the general form. `unpack` reads every form, so the short ones are only ever a faster way
 to write the same thing, and a property test holds them to that.
 
-    C  collected, uncovered      cell, ms in pane, source | id
+    C  collected, uncovered      cell, ms in pane, hub delay, source | id
     A  the same, covered by an agreement from the instant of collection
     B  collected and registered  the same, recorded_at, upload delay, backdated | id | registration id
     R  registered only           time, outlet, recorded_at, upload delay, backdated | registration id
     P  anything else             msgpack of the `Parcel`
 
+Delays are in milliseconds; the hub's is from the collection, plus one, and 0 where there was no scan.
 `source` is the number of the source's name in the partition's own table.
 """
 
@@ -38,14 +40,20 @@ BOTH: Final = ord("B")
 REGISTERED: Final = ord("R")
 GENERAL: Final = ord("P")
 
-COLLECTED_LAYOUT: Final = Struct("<BqIH")
-"""form, cell, ms in pane, source; the collection's id follows."""
-BOTH_LAYOUT: Final = Struct("<BqIHqIBB")
-"""form, cell, ms in pane, source, recorded_at, upload delay, backdated, length of id; both ids follow."""
+COLLECTED_LAYOUT: Final = Struct("<BqIIH")
+"""form, cell, ms in pane, hub delay, source; the collection's id follows."""
+BOTH_LAYOUT: Final = Struct("<BqIIHqIBB")
+"""The same, recorded_at, upload delay, backdated, length of id; both ids follow."""
+HEAD_LAYOUT: Final = Struct("<BqII")
+"""What both begin with."""
+HUB_LAYOUT: Final = Struct("<I")
+HUB_AT: Final = 13
+"""Where the hub delay lies in both: behind form, cell and ms in pane."""
+HUB_END: Final = HUB_AT + HUB_LAYOUT.size
 REGISTERED_LAYOUT: Final = Struct("<BqHqIB")
 """form, time, outlet, recorded_at, upload delay, backdated; the registration id follows."""
 
-UPLOAD_DELAY_MAX_MS: Final = 2**32 - 1
+DELAY_MAX_MS: Final = 2**32 - 2
 ID_BYTES_MAX: Final = 255
 SOURCES_MAX: Final = 2**16
 
@@ -59,55 +67,54 @@ def pack(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes
     `number_of_source` gives a source's number in the partition's table, or None when that is full.
     """
     short = None
-    if not (parcel.rescans or parcel.revoked or parcel.void_ms or parcel.hub_ms):
+    if not (parcel.rescans or parcel.revoked or parcel.void_ms is not None):
         short = _pack_short(parcel, number_of_source)
     return b"P" + _encode_general(parcel) if short is None else short
 
 
 def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes | None:
     owner, registrations = parcel.owner, parcel.registrations
-    registered = None
-    if registrations:
+    if len(registrations) > 1:
+        return None
+    registered = _registered_columns(registrations[0]) if registrations else None
+    if registrations and registered is None:
+        return None
+    if owner is None:
+        if registered is None or parcel.hub_ms is not None:
+            return None
         first = registrations[0]
-        if len(registrations) > 1 or not first.matched or first.upload_ms is None:
-            return None
-        delay_ms = first.upload_ms - first.decided_ms
-        if not 0 <= delay_ms <= UPLOAD_DELAY_MAX_MS:
-            return None
-        registered = first.decided_ms, delay_ms, int(first.backdated)
-        if owner is None:
-            return (
-                REGISTERED_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet, *registered)
-                + first.registration_id.encode()
-            )
-    if owner is None or owner.cover_ms is not None:
-        return _pack_agreed(parcel, number_of_source) if registered is None else None
-    if owner.category in EXEMPT_CATEGORIES or owner.agreement_id:
+        head = REGISTERED_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet, *registered)
+        return head + first.registration_id.encode()
+
+    hub_delay = 0 if parcel.hub_ms is None else parcel.hub_ms - owner.time_ms + 1
+    agreed = owner.cover_ms == owner.time_ms and not registrations
+    waits = bool(owner.agreement_id) and not agreed
+    if (
+        owner.category in EXEMPT_CATEGORIES
+        or waits
+        or (owner.cover_ms is not None and not agreed)
+        or not (parcel.hub_ms is None or 0 < hub_delay <= DELAY_MAX_MS)
+    ):
         return None
     record_id = owner.id.encode()
     source = number_of_source(owner.source)
     if source is None or len(record_id) > ID_BYTES_MAX:
         return None
-    in_pane_ms = owner.time_ms % PANE_MS
+    common = owner.cell, owner.time_ms % PANE_MS, hub_delay, source
     if registered is None:
-        return COLLECTED_LAYOUT.pack(COLLECTED, owner.cell, in_pane_ms, source) + record_id
-    return (
-        BOTH_LAYOUT.pack(BOTH, owner.cell, in_pane_ms, source, *registered, len(record_id))
-        + record_id
-        + registrations[0].registration_id.encode()
-    )
+        return COLLECTED_LAYOUT.pack(AGREED if agreed else COLLECTED, *common) + record_id
+    head = BOTH_LAYOUT.pack(BOTH, *common, *registered, len(record_id))
+    return head + record_id + registrations[0].registration_id.encode()
 
 
-def _pack_agreed(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes | None:
-    """Return the form of a parcel that an agreement covered at once; it never asks for the id again."""
-    owner = parcel.owner
-    if owner is None or owner.cover_ms != owner.time_ms or owner.category in EXEMPT_CATEGORIES:
+def _registered_columns(registration: Registration) -> tuple[int, int, int] | None:
+    """Return recorded_at, upload delay and backdated of a registration that the short forms can hold."""
+    if not registration.matched or registration.upload_ms is None:
         return None
-    source = number_of_source(owner.source)
-    if source is None:
+    delay_ms = registration.upload_ms - registration.decided_ms
+    if not 0 <= delay_ms <= DELAY_MAX_MS:
         return None
-    in_pane_ms = owner.time_ms % PANE_MS
-    return COLLECTED_LAYOUT.pack(AGREED, owner.cell, in_pane_ms, source) + owner.id.encode()
+    return registration.decided_ms, delay_ms, int(registration.backdated)
 
 
 def cell_in(entry: bytes) -> int | None:
@@ -145,17 +152,16 @@ def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:
         )
     if form == BOTH:
         return _unpack_both(entry, sources)
-    _, cell, in_pane_ms, source = COLLECTED_LAYOUT.unpack_from(entry)
+    _, cell, in_pane_ms, hub_delay, source = COLLECTED_LAYOUT.unpack_from(entry)
     owner = _owner(cell, in_pane_ms, sources[source], entry[COLLECTED_LAYOUT.size :].decode())
     if form == AGREED:
         owner.cover_ms = owner.time_ms
-    return Parcel(first_ms=owner.time_ms, owner=owner)
+    return _collected(owner, hub_delay)
 
 
 def _unpack_both(entry: bytes, sources: Sequence[str]) -> Parcel:
-    _, cell, in_pane_ms, source, decided_ms, delay_ms, backdated, length = BOTH_LAYOUT.unpack_from(
-        entry
-    )
+    _, cell, in_pane_ms, hub_delay, source, *registered = BOTH_LAYOUT.unpack_from(entry)
+    decided_ms, delay_ms, backdated, length = registered
     ids = entry[BOTH_LAYOUT.size :]
     owner = _owner(cell, in_pane_ms, sources[source], ids[:length].decode())
     # What the registration claimed matters only while nothing has been collected, so the form has no
@@ -169,7 +175,14 @@ def _unpack_both(entry: bytes, sources: Sequence[str]) -> Parcel:
         upload_ms=decided_ms + delay_ms,
         backdated=bool(backdated),
     )
-    return Parcel(first_ms=owner.time_ms, owner=owner, registrations=[registration])
+    parcel = _collected(owner, hub_delay)
+    parcel.registrations.append(registration)
+    return parcel
+
+
+def _collected(owner: Collection, hub_delay: int) -> Parcel:
+    hub_ms = owner.time_ms + hub_delay - 1 if hub_delay else None
+    return Parcel(first_ms=owner.time_ms, owner=owner, hub_ms=hub_ms)
 
 
 def _owner(cell: int, in_pane_ms: int, source: str, record_id: str) -> Collection:

@@ -96,6 +96,18 @@ class Lookup:
         """Return those of the agreement ids that have a filing, in order."""
         return sorted(agreement_ids & self._reference.agreements.keys())
 
+    def covers_at_once(self, agreement_id: str | None, time_ms: int) -> bool:
+        """Return whether a filing covers what is collected at `time_ms` from that very instant."""
+        for filing in self._reference.agreements.get(agreement_id or "", ()):
+            if (
+                filing.org_code_present
+                and filing.responsible_id_present
+                and filing.recorded_at_ms <= time_ms
+                and filing.valid_from_ms <= time_ms <= filing.valid_to_ms
+            ):
+                return True
+        return False
+
     def cover_by_agreement(self, collection: Collection) -> int | None:
         """Return the upload time of a collection's cover by a filed agreement, or None.
 

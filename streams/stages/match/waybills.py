@@ -347,7 +347,7 @@ class Waybills:
             if entry is None or entry[0] in (AGREED, BOTH, REGISTERED):
                 continue
             if entry[0] == COLLECTED:
-                _, cell, in_pane_ms, _ = COLLECTED_LAYOUT.unpack_from(entry)
+                _, cell, in_pane_ms, _, _ = COLLECTED_LAYOUT.unpack_from(entry)
                 if cell & PANE_MASK == pane:
                     self.report_missing(key, cell, pane * PANE_MS + in_pane_ms)
                 continue
