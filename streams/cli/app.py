@@ -9,13 +9,16 @@ from streams.cli import (
     broker,
     config,
     dlq,
+    doctor,
     load,
     missing,
     rates,
     reference,
     setup,
+    state,
     topics,
     wait,
+    worker,
 )
 
 app = typer.Typer(
@@ -64,12 +67,15 @@ for group, name in (
     (reference.periods_app, "periods"),
     (reference.agreements_app, "agreements"),
     (reference.sources_app, "sources"),
+    (worker.app, None),
     (load.app, None),
     (wait.app, None),
     (rates.app, None),
     (alerts.app, None),
     (missing.app, None),
     (dlq.app, "dlq"),
+    (doctor.app, None),
+    (state.app, "state"),
     (config.app, "config"),
 ):
     app.add_typer(group, name=name)

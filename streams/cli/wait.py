@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from streams.cli.exits import Exit
+from streams.cli.inputs import INPUTS
 from streams.cli.run import Json, Run, command
 from streams.cli.show import show
 
@@ -93,10 +94,9 @@ def stages_passing(run: Run, admin: "AdminClient") -> Iterator[Progress]:
     transaction with the offsets that were waited for, so it is there by then.
     """
     from streams.kafka.reading import committed_offsets, end_offsets
-    from streams.records.topics import COUNTS, SHIPMENTS, TOTALS
 
     topics = run.settings.topics()
-    for stage, name in (("match", SHIPMENTS), ("rate", COUNTS), ("rollup", TOTALS)):
+    for stage, name in INPUTS:
         topic, group = topics[name].name, run.settings.group(stage)
         ends = end_offsets(admin, topic)
         while True:

@@ -114,8 +114,33 @@ def committed_offsets(admin: AdminClient, group: str, topic: str) -> dict[int, i
     }
 
 
-def read_to_end(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
+def members(admin: AdminClient, group: str) -> int:
+    """Return how many members a group has now; 0 when there is no such group.
+
+    A worker that was killed counts for up to its session time-out, six seconds.
+
+    Raises:
+        ClusterError: No answer within `TIMEOUT_S`, or refused.
+    """
+
+    def ask() -> int:
+        futures = admin.describe_consumer_groups([group], request_timeout=TIMEOUT_S)
+        try:
+            return len(futures[group].result().members)
+        except KafkaException as raised:
+            if raised.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            raise
+
+    return _patiently(ask, doing=f"looking at group {group}")
+
+
+def read_to_end(
+    client: Mapping[str, Any], topic: str, partitions: Collection[int] | None = None
+) -> Iterator[Message]:
     """Return every record from the beginning to the end as of the call; in order per partition.
+
+    `partitions` are those to read, None all.
 
     Raises:
         TopicMissing: There is no such topic.
@@ -123,7 +148,11 @@ def read_to_end(client: Mapping[str, Any], topic: str) -> Iterator[Message]:
     """
     admin = AdminClient(dict(client))
     begins, ends = begin_offsets(admin, topic), end_offsets(admin, topic)
-    wanted = {p: end for p, end in ends.items() if end > begins[p]}
+    wanted = {
+        p: end
+        for p, end in ends.items()
+        if end > begins[p] and (partitions is None or p in partitions)
+    }
     if not wanted:
         return
     with closing(_consumer(client, topic)) as consumer:

@@ -1,0 +1,88 @@
+"""`realname worker`: runs the agents."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from streams.cli.exits import Exit
+from streams.cli.run import Run, command
+
+if TYPE_CHECKING:
+    from streams.agents.worker import WorkerConfig
+    from streams.settings import Settings
+
+app = typer.Typer()
+
+
+@command(
+    app,
+    "worker",
+    examples=[
+        "realname worker",
+        "realname worker --agents match,rate --processes 2 --slot a",
+        "realname worker --clock data",
+    ],
+    exits=(Exit.OK, Exit.UNMET, Exit.USAGE, Exit.CLUSTER, Exit.FATAL),
+)
+def worker(
+    run: Run,
+    *,
+    agents: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Agents to run; otherwise all.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(metavar="N", help="Processes.")] = None,
+    clock: Annotated[
+        Literal["wall", "data"] | None,
+        typer.Option(help="When a record was received: Kafka's timestamp, or its received_at."),
+    ] = None,
+    slot: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="This worker's place; no two may have the same."),
+    ] = None,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", help="Port of /live, /ready and /metrics; 0 picks a free one."
+        ),
+    ] = None,
+) -> Exit:
+    """Run the agents: take in records, count, judge, publish, until told to stop.
+
+    Ctrl-C or SIGTERM ends it in good order: it commits what it has and leaves within ten seconds. A
+    worker that is killed goes on, once started again, exactly where its last transaction ended.
+
+    Exit code 1 means that most of what came in was refused, or a bug: the log says which.
+    """
+    from streams.agents.worker import run_worker
+
+    run.override(agents=agents, processes=processes, clock=clock, slot=slot, http_port=http_port)
+    config = worker_config(run.settings)
+    assert config.log is not None
+    config.log()
+    return Exit(run_worker(config))
+
+
+def worker_config(settings: "Settings") -> "WorkerConfig":
+    """Return how a worker with these settings runs."""
+    from streams import logs
+    from streams.agents.worker import WorkerConfig
+
+    return WorkerConfig(
+        bootstrap=settings.bootstrap,
+        prefix=settings.prefix,
+        data_dir=Path(settings.data_dir) / "worker",
+        kafka=settings.kafka,
+        partitions=settings.partitions,
+        agents=settings.agents,
+        slot=settings.slot,
+        processes=settings.processes,
+        clock=settings.clock,
+        policy=settings.policy,
+        flush_s=settings.flush_ms / 1000,
+        flush_records=settings.flush_records,
+        http_host=settings.http_host,
+        http_port=settings.http_port,
+        log=partial(logs.configure, settings.log_level),
+    )
