@@ -11,13 +11,16 @@ from typing import Final
 
 import numpy as np
 
-from streams.domain.window import HOUR_MS, day_of, day_text
+from streams.domain.window import HOUR_MS, day_of, day_text, instant_from_text
 from streams.records.rejects import RejectCode
 from streams.simulate.columns import Bools, Ints
 from streams.simulate.parcels import EXEMPT, Parcels
 from streams.simulate.region import Region
 from streams.simulate.registrations import BACKFILL, Registrations, again_registered, numbered
 from streams.simulate.scenario import FaultKind, FaultPlan, Scenario, ScenarioError
+
+RAISED_WITHIN_MS: Final = 4 * HOUR_MS
+"""How long after its end a fault may still raise its alert: its last parcels mature after two hours."""
 
 Fields = Mapping[str, object]
 
@@ -27,7 +30,8 @@ class Evidence:
     """What a run has led to.
 
     Attributes:
-        alerts: Records of `alerts`, every change of every alert.
+        alerts: Records of `alerts`, every change of every alert, with `first_at`, when its episode
+            was raised.
         days: Records of `days`, at least the last one of each scope and date.
         dead_letters: Records in `shipments.dlq` by reject code.
 
@@ -42,11 +46,15 @@ class Evidence:
 class AlertExpected:
     """An alert about a scope is raised, and, if `ended` names a reason, ended for it.
 
-    `scope_id` also stands for scopes within it: `<enterprise>` for `<enterprise>|<city>`.
+    Only one that was raised in [start_ms, until_ms) counts: what was open before the fault began is
+    not about it. `scope_id` also stands for scopes within it: `<enterprise>` for
+    `<enterprise>|<city>`.
     """
 
     alert_kind: str
     scope_id: str
+    start_ms: int
+    until_ms: int
     ended: str | None = None
 
     def met(self, evidence: Evidence) -> bool:
@@ -57,7 +65,10 @@ class AlertExpected:
     def _about(self, alert: Fields) -> bool:
         scope = str(alert.get("scope_id"))
         within = scope == self.scope_id or scope.startswith(f"{self.scope_id}|")
-        return within and alert.get("alert_kind") == self.alert_kind
+        if not within or alert.get("alert_kind") != self.alert_kind:
+            return False
+        raised_ms = instant_from_text(str(alert["first_at"]))
+        return self.start_ms <= raised_ms < self.until_ms
 
     def __str__(self) -> str:
         """Say what is expected."""
@@ -247,18 +258,19 @@ def _scopes(kind: FaultKind, region: Region) -> list[str]:
 
 def _expectations(plan: FaultPlan, scope_id: str) -> tuple[Expectation, ...]:
     date = day_text(day_of(plan.start_ms))
+    until_ms = plan.end_ms + RAISED_WITHIN_MS
     if plan.kind == "brand_silent":
-        return (AlertExpected("CHANNEL_SILENT", scope_id),)
+        return (AlertExpected("CHANNEL_SILENT", scope_id, plan.start_ms, plan.end_ms),)
     if plan.kind == "duplicate_outlet":
         return (FigureExpected(scope_id, date, "duplicates", 0.5),)
     if plan.kind == "backdating_outlet":
         return (FigureExpected(scope_id, date, "backdated", 0.3),)
     if plan.kind == "late_makeup":
         return (
-            AlertExpected("RATE_BELOW_TARGET", scope_id, ended="recovered"),
+            AlertExpected("RATE_BELOW_TARGET", scope_id, plan.start_ms, until_ms, "recovered"),
             FigureExpected(scope_id, date, "covered_late", 0.2),
         )
-    return (AlertExpected("RATE_BELOW_TARGET", scope_id),)
+    return (AlertExpected("RATE_BELOW_TARGET", scope_id, plan.start_ms, until_ms),)
 
 
 def spoil_parcels(

@@ -68,7 +68,8 @@ def test_a_silent_brand_is_not_heard_of_and_then_its_backlog_comes_too_late(faul
 
 SEEN = [
     ("low_outlet", "missing", 0.3, 0.5),
-    ("duplicate_outlet", "duplicates", 0.8, 1.0),
+    # Above 1: retries and second entries are doubled as well, and so are those of voided parcels.
+    ("duplicate_outlet", "duplicates", 0.8, 1.25),
     ("late_makeup", "covered_late", 0.15, 0.5),
     ("backdating_outlet", "backdated", 0.5, 1.0),
     ("host_missing", "missing", 0.08, 0.25),
@@ -127,7 +128,12 @@ def test_an_ordinary_outlets_rate_is_near_its_planted_one(reference: Reference) 
 
 
 def alert(scope_id: str, **more: str) -> dict[str, Any]:
-    return {"alert_kind": "RATE_BELOW_TARGET", "scope_id": scope_id, **more}
+    return {
+        "alert_kind": "RATE_BELOW_TARGET",
+        "scope_id": scope_id,
+        "first_at": "2017-09-06T10:20:00+08:00",
+        **more,
+    }
 
 
 def test_a_fault_is_found_when_all_that_it_should_lead_to_is_there(faults: Played) -> None:
@@ -138,6 +144,16 @@ def test_a_fault_is_found_when_all_that_it_should_lead_to_is_there(faults: Playe
     cases = [
         ("nothing", Evidence(), 2),
         ("another outlet's alert", Evidence(alerts=[alert("elsewhere")]), 2),
+        (
+            "raised and recovered before the fault began",
+            Evidence(alerts=[{**ended, "first_at": "2017-09-06T07:59:00+08:00"}]),
+            2,
+        ),
+        (
+            "raised and recovered long after it ended",
+            Evidence(alerts=[{**ended, "first_at": "2017-09-06T17:00:00+08:00"}]),
+            2,
+        ),
         ("raised only", Evidence(alerts=[raised]), 2),
         (
             "ended for another reason",
@@ -167,7 +183,8 @@ def test_a_silent_channel_is_found_by_an_alert_about_the_enterprise_or_a_city_of
         (f"{silent.scope_id}|150100", True),
         (f"{silent.scope_id}1", False),
     ):
-        evidence = Evidence(alerts=[{"alert_kind": "CHANNEL_SILENT", "scope_id": scope_id}])
+        silence = alert(scope_id, alert_kind="CHANNEL_SILENT", first_at="2017-09-06T11:10:00+08:00")
+        evidence = Evidence(alerts=[silence])
         assert silent.found(evidence) is found
     assert silent.unmet(Evidence()) == [f"alert CHANNEL_SILENT of {silent.scope_id}"]
 
