@@ -4,7 +4,8 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import jsonschema_rs
 import msgspec
@@ -12,6 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from streams.domain.alert import AlertKind, AlertState, Reason
+from streams.domain.category import Category
+from streams.domain.period import Granularity
+from streams.domain.verdict import RateStatus, Severity
+from streams.records import published
+from streams.records.missing import MissingParcel
 from streams.records.rejects import RejectCode
 from streams.records.shipments import (
     TYPE_OF,
@@ -24,6 +31,7 @@ from streams.records.shipments import (
 )
 from streams.records.topics import Topic, catalogue
 from streams.resources import schema_dir
+from streams.stages.days import DayStatus
 
 Json = dict[str, Any]
 
@@ -167,6 +175,73 @@ def test_a_value_is_oversized_from_the_first_byte_over_the_limit() -> None:
     at_the_limit = good + b" " * (VALUE_BYTES_MAX - len(good))
     assert refusal(at_the_limit) is None
     assert refusal(at_the_limit + b" ") is RejectCode.OVERSIZED
+
+
+PUBLISHED: dict[str, type[object]] = {
+    "rate.v1": published.RateRecord,
+    "day.v1": published.DayRecord,
+    "alert.v1": published.AlertRecord,
+    "missing_parcel.v1": MissingParcel,
+}
+
+
+def shape_of(kind: object) -> Json:
+    """What a type becomes in JSON: names of JSON types, or fields or items with theirs."""
+    if isinstance(kind, UnionType):
+        shapes = [shape_of(member) for member in get_args(kind)]
+        return {"null": True, **next(shape for shape in shapes if shape != NULL)}
+    if isinstance(kind, type) and kind in SCALARS:
+        return {"type": SCALARS[kind]}
+    if get_origin(kind) is list:
+        return {"type": "array", "items": shape_of(get_args(kind)[0])}
+    if get_origin(kind) is dict:
+        return {"type": "object", "values": shape_of(get_args(kind)[1])}
+    hints = get_type_hints(kind)
+    return {"type": "object", "fields": {name: shape_of(hint) for name, hint in hints.items()}}
+
+
+SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+NULL = {"type": "null"}
+
+
+def shape_in(schema: Json) -> Json:
+    """The same, as a schema has it."""
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    (kind,) = [name for name in types if name != "null"]
+    shape: Json = {"null": True} if "null" in types else {}
+    shape["type"] = kind
+    if "items" in schema:
+        shape["items"] = shape_in(schema["items"])
+    if "properties" in schema:
+        assert schema["required"] == list(schema["properties"]), "all are always written"
+        shape["fields"] = {name: shape_in(p) for name, p in schema["properties"].items()}
+    elif kind == "object":
+        shape["values"] = shape_in(schema["additionalProperties"])
+    return shape
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_we_publish_has_the_fields_and_types_of_its_schema(name: str) -> None:
+    assert shape_in(SCHEMAS[name]) == shape_of(PUBLISHED[name])
+
+
+def test_vocabularies_of_what_we_publish_are_those_of_the_code() -> None:
+    alert, day = SCHEMAS["alert.v1"]["properties"], SCHEMAS["day.v1"]["properties"]
+    open_states = {state.value for state in (AlertState.FIRING, AlertState.CLEARING)}
+    assert set(alert["alert_kind"]["enum"]) == {kind.value for kind in AlertKind}
+    assert set(alert["state"]["enum"]) == open_states | {"ended"}
+    assert set(alert["reason"]["enum"]) == {reason.value for reason in Reason}
+    assert set(alert["severity"]["enum"]) == set(Severity.__members__)
+    assert set(alert["parcel_category"]["enum"]) == {"*", *Category.__members__}
+    assert set(day["rate_status"]["enum"]) == set(RateStatus.__members__)
+    assert set(day["granularity"]["enum"]) == {granularity.value for granularity in Granularity}
+    assert set(day["day_status"]["enum"]) == set(DayStatus.__members__)
+
+
+@pytest.mark.parametrize("path", [p for p in GOOD if schema_of(p) in PUBLISHED], ids=label)
+def test_a_good_example_of_what_we_publish_is_read_and_written_the_same(path: Path) -> None:
+    record: object = msgspec.json.decode(path.read_bytes(), type=PUBLISHED[schema_of(path)])
+    assert json.loads(msgspec.json.encode(record)) == json.loads(path.read_bytes())
 
 
 DATES = st.builds(
