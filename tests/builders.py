@@ -177,6 +177,7 @@ def a_reference(
     version: int = 1,
     effective_at_ms: int = 0,
     outlets: tuple[Outlet, ...] = (),
+    retired: tuple[Outlet, ...] = (),
     periods: tuple[EventPeriod, ...] = (),
 ) -> Reference:
     """Return a version with the outlets A and B, in two cities and of two enterprises."""
@@ -188,6 +189,7 @@ def a_reference(
         version=version,
         effective_at_ms=effective_at_ms,
         outlets={outlet.outlet_id: outlet for outlet in listed},
+        retired={outlet.outlet_id: outlet for outlet in retired},
         agreements=agreements,
         periods=periods,
     )

@@ -132,9 +132,10 @@ def run(waybills: Waybills, batch: Batch) -> list[Reject]:  # noqa: C901, PLR091
 
                 now_ms = max(watermark_ms, received_ms)
                 if not minute_from_ms < now_ms < minute_to_ms:
-                    minute_from_ms = now_ms // TICK_MS * TICK_MS
-                    minute_to_ms = minute_from_ms + TICK_MS
                     tick = -(-now_ms // TICK_MS)
+                    minute_to_ms = tick * TICK_MS
+                    # An instant on the boundary stands alone: what has come by then has not before.
+                    minute_from_ms = minute_to_ms - (TICK_MS if now_ms < minute_to_ms else 0)
                     open_from = (now_ms - final_close_ms) // PANE_MS
                     if not lookup.after_ms < now_ms <= lookup.until_ms:
                         lookup.use_at(now_ms)
