@@ -189,6 +189,21 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Raised:
+    """What an alert was when it was raised. Never changes in an episode, whatever else does, so that
+    receivers know the alert by it.
+    """  # noqa: D205 (one sentence, with its reason)
+
+    severity: str
+    event_period_id: str | None
+    event_level: str | None
+    city_code: str | None
+    county_code: str | None
+    enterprise_id: str | None
+    duty_group: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRecord:
     """One change in the life of an alert.
 
@@ -202,6 +217,8 @@ class AlertRecord:
         first_at: When it was raised.
         last_at: When this was written.
         duration_s: From raise to end; null while it is open.
+        raised: What it was when it was raised.
+        severity_highest: The highest severity of the episode so far.
 
     """
 
@@ -228,6 +245,8 @@ class AlertRecord:
     last_at: str
     duration_s: int | None
     caliber_id: str
+    raised: Raised
+    severity_highest: str
 
 
 Record = TypeVar("Record", RateRecord, DayRecord, AlertRecord)

@@ -13,11 +13,12 @@ import msgspec
 
 from streams.domain.alert import Alert, AlertKind, AlertState, Reason, Signal, step
 from streams.domain.category import Category
+from streams.domain.period import EventLevel
 from streams.domain.policy import Policy
 from streams.domain.verdict import RateStatus, Severity, Verdict
 from streams.domain.window import DAY_MS, TICK_MS, day_text, instant_text, tick_at_or_after
 from streams.records import published
-from streams.records.published import AlertRecord, Evidence
+from streams.records.published import AlertRecord, Evidence, Raised
 from streams.reference.types import Reference
 from streams.stages.figures import RATE_DIGITS
 from streams.stages.publish import category_text
@@ -39,16 +40,22 @@ class Finding:
     observed: float | None
     n: int
     evidence: Evidence
+    event_level: EventLevel | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One alert that is not quiet: its life, and what was last told of it."""
+    """One alert that is not quiet: its life, and what was last told of it.
+
+    `raised` and `severity_highest` are of the episode; None while it is pending.
+    """
 
     kind: AlertKind
     scope: Scope
     alert: Alert
     finding: Finding
+    raised: Raised | None = None
+    severity_highest: Severity | None = None
 
     @property
     def alert_id(self) -> str:
@@ -185,6 +192,8 @@ class AlertDesk:
             signal = end_signal(reference, period_id, self._judged_ms(now_ms))
         if kind is AlertKind.RATE_AT_RISK:
             finding = replace(finding, severity=Severity.MINOR)
+        level = _level_of(reference, finding.event_period_id)
+        finding = replace(finding, event_level=level)
         told = finding
         if entry is not None and signal is not Signal.SURE:
             told = self._with_new_figures(entry.finding, finding, reference, now_ms)
@@ -214,6 +223,7 @@ class AlertDesk:
                 target=now.target,
                 category=now.category,
                 event_period_id=now.event_period_id,
+                event_level=now.event_level,
             )
         return told
 
@@ -232,7 +242,7 @@ class AlertDesk:
         self._due_known = False
         if reason is None and before is not None and after.is_open and _differ(before, finding):
             reason = Reason.CHANGED
-        entry = Entry(kind, scope, after, finding)
+        entry = _told(Entry(kind, scope, after, finding), before)
         if after.state is AlertState.QUIET:
             del self._entries[alert_id]
             self._reemitted_ms.pop(alert_id, None)
@@ -313,6 +323,8 @@ class AlertDesk:
     def _write(self, entry: Entry, reason: Reason, *, raised_ms: int, now_ms: int) -> None:
         ended = entry.alert.state is AlertState.QUIET
         finding, scope = entry.finding, entry.scope
+        assert entry.raised is not None
+        assert entry.severity_highest is not None
         record = AlertRecord(
             id=entry.alert_id,
             alert_id=entry.alert_id,
@@ -337,6 +349,8 @@ class AlertDesk:
             last_at=instant_text(now_ms),
             duration_s=(now_ms - raised_ms) // 1000 if ended else None,
             caliber_id=self._policy.caliber_id,
+            raised=entry.raised,
+            severity_highest=entry.severity_highest.name,
         )
         key = published.alert_key(record.alert_id, record.episode)
         self.outputs.append(Output(published.ALERTS, key, published.encode(record)))
@@ -365,6 +379,35 @@ def end_signal(reference: Reference, event_period_id: str | None, judged_ms: int
         if period.event_period_id == event_period_id and period.end_ms <= judged_ms:
             return Signal.PERIOD_ENDED
     return Signal.WITHDRAWN
+
+
+def _level_of(reference: Reference, event_period_id: str | None) -> EventLevel | None:
+    for period in reference.periods:
+        if period.event_period_id == event_period_id:
+            return period.event_level
+    return None
+
+
+def _told(entry: Entry, before: Entry | None) -> Entry:
+    """Return the entry with what its episode was raised as, and the highest that it has been."""
+    severity = entry.finding.severity
+    if before is not None and before.alert.is_open:
+        assert before.severity_highest is not None
+        highest = max(severity, before.severity_highest)
+        return replace(entry, raised=before.raised, severity_highest=highest)
+    if not entry.alert.is_open:
+        return entry
+    level, scope = entry.finding.event_level, entry.scope
+    raised = Raised(
+        severity=severity.name,
+        event_period_id=entry.finding.event_period_id,
+        event_level=None if level is None else level.value,
+        city_code=scope.city_code,
+        county_code=scope.county_code,
+        enterprise_id=scope.enterprise_id,
+        duty_group=scope.duty_group,
+    )
+    return replace(entry, raised=raised, severity_highest=severity)
 
 
 def _differ(before: Entry, now: Finding) -> bool:
