@@ -165,9 +165,7 @@ def judge_line(line: Line, *, n: int, covered: int, policy: Policy) -> Verdict:
     )
 
 
-def _status(
-    line: Line, *, n: int, covered: int, policy: Policy
-) -> tuple[RateStatus, bool, float]:
+def _status(line: Line, *, n: int, covered: int, policy: Policy) -> tuple[RateStatus, bool, float]:
     if n < n_needed(line):
         return RateStatus.INSUFFICIENT, False, policy.z_page
     if line.target >= CERTAIN:

@@ -19,7 +19,8 @@ ROWS_MAX: Final = 50_000
 ROW_BYTES: Final = 17
 """So that a part stays under 900 KB."""
 
-assert ROWS_MAX * ROW_BYTES < 900_000
+PART_BYTES: Final = ROWS_MAX * ROW_BYTES
+"""Rows and extra of one part together."""
 
 
 class Header(msgspec.Struct, array_like=True, frozen=True):
@@ -85,7 +86,9 @@ class Rows:
 
 def no_rows() -> Rows:
     """Return columns of length zero."""
-    return Rows(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int32))
+    return Rows(
+        np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.int8), np.empty(0, np.int32)
+    )
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
@@ -110,7 +113,9 @@ def summed(rows: Rows) -> Rows:
     ticks, cells, counters = rows.ticks[order], rows.cells[order], rows.counters[order]
     first = np.empty(len(order), np.bool_)
     first[0] = True
-    first[1:] = (ticks[1:] != ticks[:-1]) | (cells[1:] != cells[:-1]) | (counters[1:] != counters[:-1])
+    first[1:] = (
+        (ticks[1:] != ticks[:-1]) | (cells[1:] != cells[:-1]) | (counters[1:] != counters[:-1])
+    )
     starts = np.flatnonzero(first)
     deltas = np.add.reduceat(rows.deltas[order], starts)
     kept = deltas != 0
@@ -136,7 +141,7 @@ def encode(header: Header, rows: Rows, extras: Sequence[bytes] = ()) -> list[byt
     pieces = [rows.take(slice(at, at + ROWS_MAX)) for at in range(0, max(1, len(rows)), ROWS_MAX)]
     beside = [b""] * len(pieces)
     for extra in extras:
-        if beside[-1] or len(pieces[-1]) * ROW_BYTES + len(extra) > ROWS_MAX * ROW_BYTES:
+        if beside[-1] or len(pieces[-1]) * ROW_BYTES + len(extra) > PART_BYTES:
             pieces.append(no_rows())
             beside.append(b"")
         beside[-1] = extra

@@ -5,7 +5,8 @@ severity) is fixed when it is raised and changes only on evidence as sure, or wh
 to the next, so that a rate between two targets does not make a record a minute.
 """
 
-from collections.abc import Callable, Collection, Iterator
+import heapq
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -123,16 +124,17 @@ def _ok_signal(verdict: Verdict) -> Signal:
 
 
 class AlertDesk:
-    """All alerts of a region. Ticks must rise; within a tick the order of calls does not matter much,
-    but must be a function of the input alone."""
+    """All alerts of a region.
+
+    Ticks must rise, and within a tick the order of calls must follow from the input alone.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self._policy: Final = policy
         self._entries: dict[str, Entry] = {}
         self._episodes: dict[str, int] = {}
         self._reemitted_ms: dict[str, int] = {}
-        self._due_ms: int | None = None
-        self._due_known = False
+        self._due: list[tuple[int, str]] = []  # A heap; what has changed since is passed over.
         self.outputs: list[Output] = []
 
     def entry(self, kind: AlertKind, scope: Scope) -> Entry | None:
@@ -206,9 +208,7 @@ class AlertDesk:
         self, before: Finding, now: Finding, reference: Reference, now_ms: int
     ) -> Finding:
         """Keep what was told, but the figures, and a period that has handed over to the next."""
-        told = replace(
-            before, observed=now.observed, n=now.n, evidence=now.evidence
-        )
+        told = replace(before, observed=now.observed, n=now.n, evidence=now.evidence)
         active = {
             period.event_period_id
             for period in reference.periods
@@ -239,7 +239,6 @@ class AlertDesk:
         after, reason = step(alert, signal, now_ms=now_ms)
         if before is None and after.state is AlertState.QUIET:
             return
-        self._due_known = False
         if reason is None and before is not None and after.is_open and _differ(before, finding):
             reason = Reason.CHANGED
         entry = _told(Entry(kind, scope, after, finding), before)
@@ -251,6 +250,10 @@ class AlertDesk:
         if reason is Reason.RAISED:
             self._episodes[alert_id] = after.episode
             self._reemitted_ms[alert_id] = now_ms
+            heapq.heappush(self._due, (self._again_ms(alert_id), alert_id))
+        held_ms = self._held_ms(entry)
+        if held_ms is not None and after is not alert:
+            heapq.heappush(self._due, (held_ms, alert_id))
         if reason is not None:
             raised_ms = after.raised_ms if alert.raised_ms is None else alert.raised_ms
             assert raised_ms is not None
@@ -269,17 +272,23 @@ class AlertDesk:
 
     def next_tick(self) -> int | None:
         """Return the next tick at which an alert has been clear long enough or is to be emitted again."""
-        if not self._due_known:
-            self._due_ms = min(self._due_instants(), default=None)
-            self._due_known = True
-        return None if self._due_ms is None else tick_at_or_after(self._due_ms) // TICK_MS
+        while self._due and not self._is_due(*self._due[0]):
+            heapq.heappop(self._due)
+        return tick_at_or_after(self._due[0][0]) // TICK_MS if self._due else None
 
-    def _due_instants(self) -> Iterator[int]:
-        for alert_id, entry in self._entries.items():
-            if entry.alert.state is AlertState.CLEARING:
-                yield entry.alert.since_ms + self._policy.clear_ms
-            if entry.alert.is_open:
-                yield self._reemitted_ms[alert_id] + REEMIT_MS
+    def _is_due(self, due_ms: int, alert_id: str) -> bool:
+        entry = self._entries.get(alert_id)
+        if entry is None or not entry.alert.is_open:
+            return False
+        return due_ms in (self._held_ms(entry), self._again_ms(alert_id))
+
+    def _held_ms(self, entry: Entry) -> int | None:
+        """Return when an alert that is clearing will have been clear long enough."""
+        clearing = entry.alert.state is AlertState.CLEARING
+        return entry.alert.since_ms + self._policy.clear_ms if clearing else None
+
+    def _again_ms(self, alert_id: str) -> int:
+        return self._reemitted_ms[alert_id] + REEMIT_MS
 
     def move(
         self, now_ms: int, kinds: Collection[AlertKind], finding_now: Callable[[Entry], Finding]
@@ -292,31 +301,27 @@ class AlertDesk:
         tick = self.next_tick()
         if tick is None or tick * TICK_MS > now_ms:
             return
-        for alert_id, entry in sorted(self._entries.items()):
-            if not entry.alert.is_open or entry.kind not in kinds:
-                continue
-            clearing = entry.alert.state is AlertState.CLEARING
-            held = clearing and entry.alert.since_ms + self._policy.clear_ms <= now_ms
-            again = self._reemitted_ms[alert_id] + REEMIT_MS <= now_ms
-            if not (held or again):
-                continue
-            now = finding_now(entry)
-            told = replace(
-                entry.finding, observed=now.observed, n=now.n, evidence=now.evidence
-            )
-            if held:
-                self.signal(entry.kind, entry.scope, Signal.CLEAR_HELD, told, now_ms=now_ms)
-                continue
-            self._entries[alert_id] = replace(entry, finding=told)
-            self._reemitted_ms[alert_id] = now_ms
-            self._due_known = False
-            assert entry.alert.raised_ms is not None
-            self._write(
-                self._entries[alert_id],
-                Reason.REEMITTED,
-                raised_ms=entry.alert.raised_ms,
-                now_ms=now_ms,
-            )
+        due = {alert_id for due_ms, alert_id in self._due if due_ms <= now_ms}
+        for alert_id in sorted(due):
+            entry = self._entries.get(alert_id)
+            if entry is not None and entry.alert.is_open and entry.kind in kinds:
+                self._move_one(entry, finding_now, now_ms)
+
+    def _move_one(self, entry: Entry, finding_now: Callable[[Entry], Finding], now_ms: int) -> None:
+        held_ms = self._held_ms(entry)
+        held = held_ms is not None and held_ms <= now_ms
+        if not held and self._again_ms(entry.alert_id) > now_ms:
+            return
+        now = finding_now(entry)
+        told = replace(entry.finding, observed=now.observed, n=now.n, evidence=now.evidence)
+        if held:
+            self.signal(entry.kind, entry.scope, Signal.CLEAR_HELD, told, now_ms=now_ms)
+            return
+        entry = self._entries[entry.alert_id] = replace(entry, finding=told)
+        self._reemitted_ms[entry.alert_id] = now_ms
+        heapq.heappush(self._due, (self._again_ms(entry.alert_id), entry.alert_id))
+        assert entry.alert.raised_ms is not None
+        self._write(entry, Reason.REEMITTED, raised_ms=entry.alert.raised_ms, now_ms=now_ms)
 
     # --- records ---
 
@@ -370,7 +375,12 @@ class AlertDesk:
         self._entries = {entry.alert_id: entry for entry in state.entries}
         self._episodes = dict(state.episodes)
         self._reemitted_ms = dict(state.reemitted_ms)
-        self._due_known = False
+        self._due = [(self._again_ms(alert_id), alert_id) for alert_id in self._reemitted_ms]
+        for alert_id, entry in self._entries.items():
+            held_ms = self._held_ms(entry)
+            if held_ms is not None:
+                self._due.append((held_ms, alert_id))
+        heapq.heapify(self._due)
 
 
 def end_signal(reference: Reference, event_period_id: str | None, judged_ms: int) -> Signal:
@@ -417,4 +427,3 @@ def _differ(before: Entry, now: Finding) -> bool:
         now.target,
         now.event_period_id,
     )
-

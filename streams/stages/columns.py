@@ -17,7 +17,9 @@ Int64s: TypeAlias = npt.NDArray[np.int64]
 Int32s: TypeAlias = npt.NDArray[np.int32]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Floats: TypeAlias = npt.NDArray[np.float64]
-Array: TypeAlias = npt.NDArray[Any]  # An array of whatever kind, on its way in or out of a snapshot.
+Array: TypeAlias = npt.NDArray[
+    Any
+]  # An array of whatever kind, on its way in or out of a snapshot.
 
 SNAPSHOT_FORMAT: Final = 1
 CHUNK_BYTES: Final = 850_000  # Under the 900 KB that one record of the state log may have.

@@ -144,5 +144,3 @@ def rows_of_ticks(rows: Rows) -> dict[int, Rows]:
         tick: rows.take(slice(start, end))
         for tick, start, end in zip(ticks, starts.tolist(), ends, strict=True)
     }
-
-

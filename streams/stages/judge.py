@@ -1,10 +1,10 @@
 """Verdicts on all scopes at once: `domain.verdict` in columns.
 
-`judge_line` and `merge` give the same as their scalar counterparts, bit for bit; a property test holds
-them to it.
+`LineTable.judge` gives the same as `judge_line` and `worst` there, bit for bit; a property test holds it
+to that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -31,9 +31,9 @@ from streams.domain.verdict import (
 )
 from streams.domain.window import PANE_MS, PANES_PER_DAY, day_start_ms
 from streams.reference.types import Reference
-from streams.stages.columns import Bools, Floats, Ints
+from streams.stages.columns import Array, Bools, Floats, Ints
 from streams.stages.scopes import Scopes
-from streams.stages.windows import CORE, MATURE, Span, Windows
+from streams.stages.windows import MATURE, Span, Windows
 
 NONE: Final = -1
 """No severity, no category, no event period."""
@@ -50,13 +50,11 @@ class Verdicts:
     ranks: Ints
     severities: Ints
     targets: Floats
-    shortfalls: Floats
     categories: Ints
     periods: Ints
     n: Floats
     covered: Floats
     bounds: Floats
-    judged: Bools
     clear: Bools
 
     def __len__(self) -> int:
@@ -69,14 +67,12 @@ def no_verdicts(count: int) -> Verdicts:
         ranks=np.zeros(count, np.intp),
         severities=np.full(count, NONE, np.intp),
         targets=np.zeros(count),
-        shortfalls=np.full(count, -np.inf),
         categories=np.full(count, NONE, np.intp),
         periods=np.full(count, NONE, np.intp),
         n=np.zeros(count),
         covered=np.zeros(count),
         bounds=np.ones(count),
-        judged=np.zeros(count, np.bool_),
-        clear=np.ones(count, np.bool_),
+        clear=np.zeros(count, np.bool_),
     )
 
 
@@ -92,74 +88,92 @@ def longer(verdicts: Verdicts, count: int) -> Verdicts:
 
 def wilson_uppers(rates: Floats, n: Floats, z: float) -> Floats:
     """Return the upper bounds of `domain.rate.wilson_upper`; n must be positive."""
-    centre = rates + z * z / (2.0 * n)
-    spread = z * np.sqrt(rates * (1.0 - rates) / n + z * z / (4.0 * n * n))
-    bounds: Floats = (centre + spread) / (1.0 + z * z / n)
+    square = z * z
+    centre = rates + square / (2.0 * n)
+    spread = z * np.sqrt(rates * (1.0 - rates) / n + square / (4.0 * n * n))
+    bounds: Floats = (centre + spread) / (1.0 + square / n)
     return bounds
 
 
-def judge_line(line: Line, n: Floats, covered: Floats, policy: Policy) -> Verdicts:
-    """Return the verdicts on one line, its mature and covered parcels given by scope.
+class LineTable:
+    """The lines of `domain.verdict`, one row each, as columns that spread over scopes."""
 
-    `periods` are left at NONE.
-    """
-    enough = n >= n_needed(line)
-    some = np.maximum(n, 1.0)
-    rates = covered / some
-    page = wilson_uppers(rates, some, policy.z_page)
-    ranks = np.full(len(n), RANK_OK, np.intp)
-    bounds = page
-    if line.target >= CERTAIN:
-        ranks[covered < n] = RANK_BREACH
-    else:
-        ticket = wilson_uppers(rates, some, policy.z_ticket)
-        ranks[rates < line.target] = RANK_AT_RISK
-        ranks[ticket < line.target] = RANK_TICKET
-        ranks[page < line.target] = RANK_BREACH
-        bounds = np.where((ranks == RANK_TICKET) & enough, ticket, page)
-    ranks[~enough] = RANK_INSUFFICIENT
-    shortfalls = np.where(enough, line.target - rates, 0.0)
-    steps = np.full(len(n), Severity.MINOR + line.l1_core, np.intp)
-    steps += shortfalls >= MAJOR_SHORTFALL - ROUNDING
-    steps += shortfalls >= CRITICAL_SHORTFALL - ROUNDING
-    severities = np.where(ranks == RANK_BREACH, np.minimum(steps, Severity.CRITICAL), NONE)
-    severities[ranks == RANK_TICKET] = Severity.MINOR
-    margin = min(1.0, line.target + policy.clear_margin) - ROUNDING
-    return Verdicts(
-        ranks=ranks,
-        severities=severities,
-        targets=np.full(len(n), line.target),
-        shortfalls=shortfalls,
-        categories=np.full(len(n), NONE if line.category is None else line.category, np.intp),
-        periods=np.full(len(n), NONE, np.intp),
-        n=n,
-        covered=covered,
-        bounds=np.where(n > 0, bounds, 1.0),
-        judged=enough,
-        clear=rates >= margin,
-    )
+    def __init__(self, lines: Sequence[Line], periods: Sequence[int], policy: Policy) -> None:
+        """Take lines and the numbers of their periods."""
 
+        def column(values: Iterable[float]) -> Floats:
+            return np.fromiter(values, np.float64).reshape(-1, 1)
 
-def merge(before: Verdicts, line: Verdicts, applies: Bools) -> Verdicts:
-    """Return the worse of two verdicts for each scope to which the line applies, else the one before."""
-    tie = before.ranks == line.ranks
-    same = tie & (before.shortfalls == line.shortfalls)
-    worse = line.ranks > before.ranks
-    worse |= tie & (line.shortfalls > before.shortfalls)
-    worse |= same & (line.targets > before.targets)
-    worse &= applies
+        self._policy: Final = policy
+        self.targets: Final = column(line.target for line in lines)
+        self.certain: Final = self.targets >= CERTAIN
+        self.n_needed: Final = column(n_needed(line) for line in lines)
+        margin = policy.clear_margin
+        self.margins: Final = column(min(1.0, line.target + margin) - ROUNDING for line in lines)
+        self.least_severities: Final = np.array(
+            [Severity.MINOR + line.l1_core for line in lines], np.intp
+        )
+        self.categories: Final = np.array(
+            [NONE if line.category is None else line.category for line in lines], np.intp
+        )
+        self.periods: Final = np.array(periods, np.intp)
 
-    def chosen(name: str) -> Ints:
-        new: Ints = np.where(worse, getattr(line, name), getattr(before, name))
-        return new
+    def judge(self, n: Floats, covered: Floats, applies: Bools) -> tuple[Verdicts, Ints]:
+        """Return each scope's verdict, and the line that it is of.
 
-    counts = applies & line.judged
-    fields = {name: chosen(name) for name in Verdicts.__slots__ if name not in ("judged", "clear")}
-    return Verdicts(
-        **fields,  # type: ignore[arg-type]  # The kind of a column stays what it was.
-        judged=before.judged | counts,
-        clear=before.clear & (line.clear | ~counts),
-    )
+        All arguments have a row for each line and a column for each scope; every scope's line must
+        apply somewhere, or it is left with rank 0.
+        """
+        some = np.maximum(n, 1.0)
+        rates = covered / some
+        page = wilson_uppers(rates, some, self._policy.z_page)
+        ticket = wilson_uppers(rates, some, self._policy.z_ticket)
+        enough = n >= self.n_needed
+        ranks = np.where(rates < self.targets, RANK_AT_RISK, RANK_OK)
+        ranks[ticket < self.targets] = RANK_TICKET
+        ranks[page < self.targets] = RANK_BREACH
+        if self.certain.any():
+            every = np.where(covered < n, RANK_BREACH, RANK_OK)
+            ranks = np.where(self.certain, every, ranks)
+        ranks[~enough] = RANK_INSUFFICIENT
+        ranks[~applies] = 0
+        shortfalls = np.where(enough, self.targets - rates, 0.0)
+        worst = self._worst(ranks, shortfalls)
+        at = (worst, np.arange(n.shape[1]))
+        judged = enough & applies
+        clear = judged.any(axis=0) & ((rates >= self.margins) | ~judged).all(axis=0)
+        rank, shortfall = ranks[at], shortfalls[at]
+        bounds = np.where(rank == RANK_TICKET, ticket[at], page[at])
+        found = Verdicts(
+            ranks=rank,
+            severities=self._severities(rank, shortfall, worst),
+            targets=self.targets[worst, 0],
+            categories=self.categories[worst],
+            periods=self.periods[worst],
+            n=n[at],
+            covered=covered[at],
+            bounds=np.where(n[at] > 0, bounds, 1.0),
+            clear=clear,
+        )
+        return found, worst
+
+    def _worst(self, ranks: Ints, shortfalls: Floats) -> Ints:
+        """Return each scope's worst line: by rank, shortfall, target, and then the earliest."""
+        if len(ranks) == 1:
+            return np.zeros(ranks.shape[1], np.intp)
+        left = ranks == ranks.max(axis=0)
+        for column in (shortfalls, self.targets):
+            values = np.where(left, column, -np.inf)
+            left = values == values.max(axis=0)
+        return left.argmax(axis=0)
+
+    def _severities(self, ranks: Ints, shortfalls: Floats, lines: Ints) -> Ints:
+        steps = self.least_severities[lines]
+        steps += shortfalls >= MAJOR_SHORTFALL - ROUNDING
+        steps += shortfalls >= CRITICAL_SHORTFALL - ROUNDING
+        found = np.where(ranks == RANK_BREACH, np.minimum(steps, Severity.CRITICAL), NONE)
+        found[ranks == RANK_TICKET] = Severity.MINOR
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +188,69 @@ class _Line:
     span: Span | None  # None for the whole business day.
 
 
+class _Bench:
+    """The lines of one business day, ready to be judged again and again."""
+
+    def __init__(self, lines: Sequence[_Line], count: int, policy: Policy) -> None:
+        self._lines: Final = lines
+        self._count: Final = count
+        self._table: Final = LineTable(
+            [line.line for line in lines], [line.period for line in lines], policy
+        )
+        self._applies: Final = np.zeros((len(lines), count), np.bool_)
+        for at, line in enumerate(lines):
+            self._applies[at] = line.applies
+        whole = [at for at, line in enumerate(lines) if line.span is None]
+        self._parts: Final = [(at, line) for at, line in enumerate(lines) if line.span is not None]
+        nothing = np.empty(0, np.intp)
+        self._groups = np.concatenate([nothing, *(lines[at].groups for at in whole)])
+        self._keys = np.concatenate([nothing, *(lines[at].scopes + at * count for at in whole)])
+        self.worst: Ints = np.zeros(count, np.intp)
+
+    def judge(self, windows: Windows, day: int) -> Verdicts:
+        """Return the verdicts by the day's mature sums, and remember whose line was the worst."""
+        if not self._lines:
+            return no_verdicts(self._count)
+        mature = windows.day_columns(day)[MATURE:]
+        n = self._sums(mature[0])
+        covered = self._sums(mature[1] + mature[2])
+        applies = self._applies
+        for at, line in self._parts:
+            assert line.span is not None
+            span = windows.spans.get(line.span)
+            if span is None:  # A part of a day that is long past.
+                applies = applies.copy()
+                applies[at] = False
+                continue
+            n[at] = np.bincount(line.scopes, span[0][line.groups], self._count)
+            part = (span[1] + span[2])[line.groups]
+            covered[at] = np.bincount(line.scopes, part, self._count)
+        found, self.worst = self._table.judge(n, covered, applies)
+        if applies is not self._applies:
+            bare = found.ranks == 0
+            found.targets[bare] = 0.0
+            found.categories[bare] = found.periods[bare] = NONE
+        return found
+
+    def _sums(self, column: Array) -> Floats:
+        size = len(self._lines) * self._count
+        sums: Floats = np.bincount(self._keys, column[self._groups], size)
+        return sums.reshape(-1, self._count)
+
+    def pending(self, windows: Windows, day: int) -> Ints:
+        """Return, by scope, the young, unregistered parcels of the worst line's groups."""
+        columns = windows.day_columns(day)
+        waiting = columns[0] - columns[1] - columns[2]
+        waiting -= columns[MATURE] - columns[MATURE + 1] - columns[MATURE + 2]
+        found = np.zeros(self._count, np.intp)
+        sums = self._sums(waiting)
+        for at, line in self._parts:
+            sums[at] = np.bincount(line.scopes, waiting[line.groups], self._count)
+        if self._lines:
+            found[:] = sums[self.worst, np.arange(self._count)]
+        return found
+
+
 class Judge:
     """Verdicts on the scopes of one partition.
 
@@ -184,7 +261,7 @@ class Judge:
         self._policy: Final = policy
         self._scopes: Final = scopes
         self._windows: Final = windows
-        self._lines: list[_Line] = []
+        self._bench = _Bench([], 0, policy)
         self.period_ids: list[str] = []
         self.current = no_verdicts(0)
         self.day = 0
@@ -192,15 +269,14 @@ class Judge:
     def prepare(self, reference: Reference, day: int, judged_ms: int) -> None:
         """Judge by the targets that are active at `judged_ms`, an instant of business day `day`."""
         self.day = day
-        self._lines = self._lines_of(reference, day, judged_ms)
+        self._bench = self._bench_of(reference, day, judged_ms)
 
     def judge(self) -> Ints:
         """Make new verdicts; return the scopes of which more than the evidence has changed."""
         before = self.current
         if len(before) < self._scopes.count:
             before = longer(before, self._scopes.count)
-        after = self._verdicts(self._lines, self.day)
-        self.current = after
+        after = self.current = self._bench.judge(self._windows, self.day)
         changed = (before.ranks != after.ranks) | (before.severities != after.severities)
         changed |= (before.targets != after.targets) | (before.periods != after.periods)
         changed |= (before.categories != after.categories) | (before.clear != after.clear)
@@ -208,27 +284,15 @@ class Judge:
 
     def verdicts_of_day(self, reference: Reference, day: int, judged_ms: int) -> Verdicts:
         """Return the verdicts on another day, by the targets that were active at its end."""
-        return self._verdicts(self._lines_of(reference, day, judged_ms), day)
+        return self._bench_of(reference, day, judged_ms).judge(self._windows, day)
 
     def verdict(self, scope: int) -> Verdict:
         """Return one scope's present verdict."""
         return verdict_at(self.current, scope, self.period_ids, self._policy)
 
-    def pending(self, scopes: Ints) -> dict[int, int]:
-        """Return how many young, unregistered parcels of the judged day and worst line scopes have."""
-        core = self._windows.core_of_day(self.day)[:, : self._windows.count]
-        eligible = core[0] - core[CORE]
-        covered = core[1] + core[2] - core[CORE + 1] - core[CORE + 2]
-        found = np.zeros(self._scopes.count)
-        for line in self._lines:
-            worst = line.applies & (self.current.periods == line.period)
-            worst &= self.current.targets == line.line.target
-            category = NONE if line.line.category is None else line.line.category
-            worst &= self.current.categories == category
-            waiting = (eligible - covered)[line.groups]
-            sums = np.bincount(line.scopes, weights=waiting, minlength=self._scopes.count)
-            found = np.where(worst, sums, found)
-        return {scope: int(found[scope]) for scope in scopes.tolist()}
+    def pending(self) -> Ints:
+        """Return, by scope, the young, unregistered parcels of the judged day and worst line."""
+        return self._bench.pending(self._windows, self.day)
 
     def spans(self, reference: Reference, days: Sequence[int]) -> list[Span]:
         """Return the spans that lines of these days need: the rest of a period's first day."""
@@ -248,6 +312,10 @@ class Judge:
         return self.period_ids.index(event_period_id)
 
     # --- lines ---
+
+    def _bench_of(self, reference: Reference, day: int, judged_ms: int) -> _Bench:
+        lines = self._lines_of(reference, day, judged_ms)
+        return _Bench(lines, self._scopes.count, self._policy)
 
     def _lines_of(self, reference: Reference, day: int, judged_ms: int) -> list[_Line]:
         lines = []
@@ -326,28 +394,6 @@ class Judge:
         span = (first, day_first + PANES_PER_DAY) if first > day_first else None
         number = self.number_of(period.event_period_id)
         return _Line(line, number, groups, scopes, applies, span)
-
-    def _verdicts(self, lines: Sequence[_Line], day: int) -> Verdicts:
-        count = self._scopes.count
-        found = no_verdicts(count)
-        for line in lines:
-            mature = self._mature(line, day)
-            if mature is None:
-                continue
-            n = np.bincount(line.scopes, weights=mature[0][line.groups], minlength=count)
-            covered = np.bincount(
-                line.scopes, weights=(mature[1] + mature[2])[line.groups], minlength=count
-            )
-            verdicts = judge_line(line.line, n, covered, self._policy)
-            verdicts.periods[:] = line.period
-            found = merge(found, verdicts, line.applies)
-        return replace(found, clear=found.clear & found.judged)
-
-    def _mature(self, line: _Line, day: int) -> Ints | None:
-        """Return the mature sums by group; None for a part of a day that was not kept apart."""
-        if line.span is None:
-            return self._windows.day_columns(day)[MATURE:]  # type: ignore[return-value]  # int32
-        return self._windows.spans.get(line.span)  # type: ignore[return-value]  # int32 as well
 
 
 def verdict_at(

@@ -155,9 +155,7 @@ class Publisher:
 
     # --- days ---
 
-    def day(
-        self, day: int, *, since: int, verdicts: Verdicts, unknown: Bools
-    ) -> list[Output]:
+    def day(self, day: int, *, since: int, verdicts: Verdicts, unknown: Bools) -> list[Output]:
         """Return the records of one business day of all scopes that have changed after tick `since`.
 
         `verdicts` are the day's.
@@ -262,8 +260,6 @@ def span_of(period: EventPeriod) -> Span:
 def category_text(category: Category | None) -> str:
     """Return a target's category as it is published."""
     return ALL_CATEGORIES if category is None else category.name
-
-
 
 
 def _counts(table: FigureColumns) -> list[list[int]]:

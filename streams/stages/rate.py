@@ -69,7 +69,7 @@ class RatePartition(TickedStage):
             due = np.union1d(changed, bad)
         if not len(due):
             return
-        pending = self.judge.pending(due)
+        pending = self.judge.pending()
         numbers = self.outlets.unit_numbers
         found = [
             verdicts.change_of(
@@ -77,7 +77,7 @@ class RatePartition(TickedStage):
                 tick=tick,
                 outlet=int(numbers[unit]),
                 day=self.judge.day,
-                pending=pending[unit],
+                pending=int(pending[unit]),
             )
             for unit in due.tolist()
         ]
@@ -119,6 +119,7 @@ class RatePartition(TickedStage):
         return {}, msgspec.msgpack.encode(self.outlets.seen())
 
     def _restore_extra(self, arrays: Mapping[str, Array], extra: bytes) -> None:
+        del arrays
         self.outlets.remember(msgspec.msgpack.decode(extra, type=list[Outlet]))
 
 
@@ -140,6 +141,4 @@ def summed_quickly(rows: Rows) -> Rows:
     deltas = np.add.reduceat(rows.deltas[order], starts, dtype=np.int64)
     kept = deltas != 0
     at = order[starts[kept]]
-    return Rows(
-        rows.ticks[at], rows.cells[at], rows.counters[at], deltas[kept].astype(np.int32)
-    )
+    return Rows(rows.ticks[at], rows.cells[at], rows.counters[at], deltas[kept].astype(np.int32))

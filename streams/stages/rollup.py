@@ -59,6 +59,7 @@ class RollupPartition(TickedStage):
         self._counties: dict[str, set[str]] = {}  # By enterprise.
         self._silent: set[Place | str] = set()  # Places and enterprises with an open alert.
         self._touched: set[Place] = set()  # Places whose tally may have changed at this tick.
+        self._pending: Ints | None = None  # By scope, at this tick, once somebody has asked.
         self._sent = 0
 
     # --- input ---
@@ -99,6 +100,7 @@ class RollupPartition(TickedStage):
         """Follow the outlets' verdicts, the roll-ups' own, and silent channels, into alerts."""
         tick = self.windows.tick
         now_ms = tick * TICK_MS
+        self._pending = None
         if self._channels.tick < tick:
             self._channels.move_to(tick)
         due: dict[int, Outlet] = {}
@@ -140,8 +142,9 @@ class RollupPartition(TickedStage):
         )
 
     def _rollup_finding(self, number: int, verdict: Verdict) -> Finding:
-        pending = self.judge.pending(np.array([number], np.intp))[number]
-        return finding_of(verdict, day=self.judge.day, pending=pending)
+        if self._pending is None:
+            self._pending = self.judge.pending()
+        return finding_of(verdict, day=self.judge.day, pending=int(self._pending[number]))
 
     def _evaluate(self, scope: Scope, verdict: Verdict, finding: Finding, now_ms: int) -> None:
         if not self._is_silent(scope):
@@ -216,7 +219,10 @@ class RollupPartition(TickedStage):
         # The desk clears a collapse by itself when it has been over long enough.
         self.desk.move(now_ms, (SILENT,), self._finding_now)
         for place in sorted(s for s in self._silent if isinstance(s, tuple)):
-            if self.desk.entry(SILENT, self._scope(Granularity.ENTERPRISE_CITY, "|".join(place))) is None:
+            if (
+                self.desk.entry(SILENT, self._scope(Granularity.ENTERPRISE_CITY, "|".join(place)))
+                is None
+            ):
                 self._silent.discard(place)
 
     def _follow_collapse(self, place: Place, now_ms: int) -> None:
@@ -272,6 +278,7 @@ class RollupPartition(TickedStage):
             observed=None,
             n=evidence.collections or 0,
             evidence=evidence,
+            event_level=None if period is None else period.event_level,
         )
 
     def _silence(self, what: Place | str, now_ms: int) -> None:
@@ -323,11 +330,17 @@ class RollupPartition(TickedStage):
 
     def _extra_tick(self) -> int | None:
         last = max(self.tick, self.windows.tick)
-        ticks = [self.desk.next_tick(), self._channels.next_tick(), min(self._waiting, default=None)]
-        for period in self.reference.periods:
-            for phase in period.phases:
-                for bound_ms in (phase.start_ms, phase.end_ms):
-                    ticks.append(tick_at_or_after(bound_ms) // TICK_MS)
+        ticks = [
+            self.desk.next_tick(),
+            self._channels.next_tick(),
+            min(self._waiting, default=None),
+        ]
+        ticks += [
+            tick_at_or_after(bound_ms) // TICK_MS
+            for period in self.reference.periods
+            for phase in period.phases
+            for bound_ms in (phase.start_ms, phase.end_ms)
+        ]
         return min((tick for tick in ticks if tick is not None and tick > last), default=None)
 
     def _changes_out(self) -> list[Output]:

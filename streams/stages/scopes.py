@@ -96,6 +96,7 @@ class _Groups:
         self.group_event_scopes: Int64s = np.empty(0, np.int64)
         self._units = Index()
         self._group_units: Ints = np.empty(0, np.intp)
+        self._areas: dict[tuple[int, tuple[str, ...]], Bools] = {}
 
     def follow(self, groups: Index) -> bool:
         """Number what is new among the groups; return whether anything is."""
@@ -119,11 +120,20 @@ class _Groups:
     def _add_units(self, numbers: Sequence[int]) -> None:
         raise NotImplementedError
 
+    def _inside(self, reference: Reference, codes: tuple[str, ...]) -> Bools:
+        """Return, by county, whether it lies in an area."""
+        key = (reference.version, codes)
+        if key not in self._areas:
+            self._areas = {k: v for k, v in self._areas.items() if k[0] == reference.version}
+            counties = [code_matches(code, codes) for code in reference.counties]
+            self._areas[key] = np.array(counties, np.bool_)
+        return self._areas[key]
+
 
 class OutletScopes(_Groups):
     """Every unit is an outlet, and every outlet is a scope."""
 
-    granularities = (Granularity.OUTLET,)
+    granularities: tuple[Granularity, ...] = (Granularity.OUTLET,)
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +160,7 @@ class OutletScopes(_Groups):
         self._place(0)
 
     def _add_units(self, numbers: Sequence[int]) -> None:
-        self._place(len(self._pairs))
+        self._place(len(self._units) - len(numbers))
 
     def remember(self, outlets: Sequence[Outlet]) -> None:
         """Know these outlets, even if the reference data has dropped them."""
@@ -206,7 +216,7 @@ class OutletScopes(_Groups):
 
     def in_origin(self, codes: tuple[str, ...], day: int) -> Bools:
         """Return, by group, whether its outlet lay in an area on a business day."""
-        inside = np.array([code_matches(c, codes) for c in self._reference.counties], np.bool_)
+        inside = self._inside(self._reference, codes)
         counties = self.pairs_on(day) & COUNTY_MASK
         found: Bools = inside[counties][self._group_units]
         return found
@@ -236,7 +246,7 @@ ROLLUPS: Final = (
 class RollupScopes(_Groups):
     """Every unit is an (enterprise, county) pair, and counts for a scope of each granularity."""
 
-    granularities = ROLLUPS
+    granularities: tuple[Granularity, ...] = ROLLUPS
 
     def __init__(self) -> None:
         super().__init__()
@@ -285,7 +295,7 @@ class RollupScopes(_Groups):
 
     def in_origin(self, codes: tuple[str, ...], day: int) -> Bools:  # noqa: ARG002 - pairs never move
         """Return, by group, whether its county lies in an area."""
-        inside = np.array([code_matches(c, codes) for c in self._reference.counties], np.bool_)
+        inside = self._inside(self._reference, codes)
         found: Bools = inside[(self._units.keys & COUNTY_MASK)[self._group_units]]
         return found
 

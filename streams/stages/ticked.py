@@ -271,7 +271,9 @@ class TickedStage:
         names = tuple(None if phase is None else phase.value for phase in phases)
         return self.reference.edition, day_of(judged_ms), names
 
-    def _prepare(self, judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]], tick: int) -> None:
+    def _prepare(
+        self, judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]], tick: int
+    ) -> None:
         if judged_by != self._judged_by:
             self._judged_by = judged_by
             self.windows.keep_spans([*self._period_spans(tick), *self._day_spans()])

@@ -24,12 +24,21 @@ from streams.domain.window import (
     pane_of,
 )
 from streams.records.changes import Rows
-from streams.stages.columns import Array, Bools, Index, Int32s, Ints, capacity_for, distinct, widened
+from streams.stages.columns import (
+    Array,
+    Bools,
+    Index,
+    Int32s,
+    Ints,
+    capacity_for,
+    distinct,
+    widened,
+)
 
 CORE: Final = 3
 """The counters that a rate is made of come first: eligible, covered on time, covered late."""
 
-assert (Counter.ELIGIBLE, Counter.COVERED_ON_TIME, Counter.COVERED_LATE) == tuple(range(CORE))
+assert [Counter.ELIGIBLE, Counter.COVERED_ON_TIME, Counter.COVERED_LATE] == list(range(CORE))
 
 MATURE: Final = COUNTERS
 """In a day's columns all counters come first, then the mature parcels of the core ones."""
@@ -68,7 +77,7 @@ class Windows:
     """The sums of one partition. Ticks are minutes since the epoch and must rise."""
 
     def __init__(self, policy: Policy) -> None:
-        assert DAYS_BEHIND * DAY_MS >= policy.closed_kept_ms
+        assert policy.closed_kept_ms <= DAYS_BEHIND * DAY_MS
         self._grace_panes: Final = policy.grace_alert_ms // PANE_MS
         self._ahead: Final = policy.clock_skew_ms // PANE_MS + 2
         # Reaches back to the start of the judged day at its last judged tick.
@@ -133,11 +142,12 @@ class Windows:
         self.tick = tick
         self._turn_ring(pane_of(tick * TICK_MS) + self._ahead)
         self._turn_days(day_of(tick * TICK_MS))
-        matured = sorted(p for p in self._young if p < self.mature_before)
+        mature_before, trailing_from = self.mature_before, self._trailing_from
+        matured = sorted(pane for pane in self._young if pane < mature_before)
         for pane in matured:
             self._young.remove(pane)
             self._mature(pane)
-        for pane in sorted(p for p in self._trailing if p < self._trailing_from):
+        for pane in sorted(pane for pane in self._trailing if pane < trailing_from):
             self._trailing.remove(pane)
             self._leave(pane)
         return bool(matured)
@@ -168,9 +178,9 @@ class Windows:
         self.day_columns(day)[MATURE:] += sums
         if pane >= self._trailing_from:
             self._trail[CORE:] += sums
-        for (first, end), span in self.spans.items():
+        for (first, end), span_sums in self.spans.items():
             if first <= pane < end:
-                span += sums
+                np.add(span_sums, sums, out=span_sums)
         touched = sums.any(axis=0)
         self.changed[touched] = self.tick
         self.day_changed[day % DAY_SLOTS][touched] = self.tick
@@ -367,6 +377,5 @@ class Windows:
         self._young, self._trailing = set(state.young), set(state.trailing)
         self._seen_days = set(state.days)
         self.spans = {
-            (first, end): arrays[f"span{number}"]
-            for number, (first, end) in enumerate(state.spans)
+            (first, end): arrays[f"span{number}"] for number, (first, end) in enumerate(state.spans)
         }
