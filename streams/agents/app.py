@@ -17,11 +17,12 @@ from faust.app.base import BootStrategy
 from streams.agents.runner import PartitionBatch, Runner
 from streams.domain.policy import Policy
 from streams.kafka.channel import Delivery, RecordChannel
-from streams.records.topics import COUNTS, SHIPMENTS
+from streams.records.topics import COUNTS, SHIPMENTS, TOTALS
 from streams.reference.types import ReferenceHistory
 from streams.settings import Clock
 from streams.stages.match.partition import MatchPartition
 from streams.stages.rate import RatePartition
+from streams.stages.rollup import RollupPartition
 from streams.stages.stage import Stage
 
 
@@ -75,9 +76,15 @@ def _rate(partition: int, context: StageContext, history: ReferenceHistory) -> S
     return RatePartition(partition, context.policy, history, sources=context.partitions[SHIPMENTS])
 
 
+def _rollup(partition: int, context: StageContext, history: ReferenceHistory) -> Stage:
+    assert partition == 0, "totals has one partition: alerts of outlets need to know of all others"
+    return RollupPartition(context.policy, history, sources=context.partitions[COUNTS])
+
+
 TOPOLOGY: Final[Mapping[str, StageDefinition]] = {
     "match": StageDefinition(SHIPMENTS, _match, heartbeats=True, paces=True),
     "rate": StageDefinition(COUNTS, _rate, truncates=True),
+    "rollup": StageDefinition(TOTALS, _rollup, truncates=True),
 }
 
 
