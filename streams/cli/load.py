@@ -57,7 +57,7 @@ def load(
     from streams.records.topics import SHIPMENTS
 
     heartbeat = None if until is None else _heartbeat(until)
-    with _opened(file) as lines:
+    with opened(file) as lines:
         loader = Loader(run.client, run.settings.topics()[SHIPMENTS].name)
         try:
             _send(run, lines, loader)
@@ -71,7 +71,8 @@ def load(
     _tell(run, loader, json=json)
 
 
-def _opened(file: str) -> IO[bytes]:
+def opened(file: str) -> IO[bytes]:
+    """Return a file of lines, or standard input for `-`; raises BadInput when it cannot be read."""
     if file == "-":
         return sys.stdin.buffer
     path = Path(file)
@@ -107,7 +108,7 @@ def _send(run: Run, lines: IO[bytes], loader: "Loader") -> None:
         TextColumn("{task.fields[sent]:,} sent, {task.fields[refused]:,} refused"),
     )
     with Progress(*columns, console=run.err, transient=True) as progress:
-        task = progress.add_task("", total=_size(lines), sent=0, refused=0)
+        task = progress.add_task("", total=size_of(lines), sent=0, refused=0)
         for line in _watched(lines, loader, progress, task):
             loader.send(line)
 
@@ -123,7 +124,8 @@ def _watched(
         yield line
 
 
-def _size(lines: IO[bytes]) -> int | None:
+def size_of(lines: IO[bytes]) -> int | None:
+    """Return how many bytes there are to read; None for a pipe. To be called before reading."""
     if not lines.seekable():
         return None
     size = lines.seek(0, 2)

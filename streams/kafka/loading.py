@@ -46,7 +46,7 @@ def heartbeat_value(received_at: str) -> bytes:
 
 
 class Loader:
-    """Sends lines to one topic. Call `send` and `beat` in order, then `finish`; one thread.
+    """Sends lines to one topic. Call `send`, `put` and `beat` in order, then `finish`; one thread.
 
     Records of one waybill stay in their order. What was sent twice is written twice; stages
     recognise it by source and id.
@@ -119,6 +119,15 @@ class Loader:
         else:
             self._refuse("has no waybill_no")
 
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Send a record with a key of its own, whatever the value is.
+
+        Raises:
+            ClusterError: As `send`.
+        """
+        self._produce(value, key=key)
+        self.sent += 1
+
     def beat(self, value: bytes) -> None:
         """Write a heartbeat into every partition, behind what was sent before.
 
@@ -144,7 +153,7 @@ class Loader:
                 "the file again: records that are there already count once"
             )
 
-    def _produce(self, value: bytes, **place: Any) -> None:  # noqa: ANN401 - key or partition
+    def _produce(self, value: bytes | None, **place: Any) -> None:  # noqa: ANN401 - key or partition
         if self._error is not None:
             raise self._failure(self._error)
         while True:

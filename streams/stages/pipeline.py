@@ -73,11 +73,16 @@ class Pipeline:
     def __init__(self, policy: Policy, history: ReferenceHistory, *, clock: Clock = "data") -> None:
         """Start with nothing taken in. `history` may grow later."""
         self._disorder_ms = policy.disorder_ms
-        match = MatchPartition(0, policy, history, counts_partitions=1, clock=clock)
-        self._match = _Link(match)
+        self._shipments = MatchPartition(0, policy, history, counts_partitions=1, clock=clock)
+        self._match = _Link(self._shipments)
         self._rate = _Link(RatePartition(0, policy, history, sources=1))
         self._rollup = _Link(RollupPartition(policy, history, sources=1))
         self.dead_letters: list[DeadLetter] = []
+
+    @property
+    def stream_time_ms(self) -> int:
+        """The watermark of what was taken in, in epoch milliseconds; 0 before the first record."""
+        return self._shipments.stream_time_ms
 
     def take(self, records: Iterable[LogRecord], *, publish: bool = True) -> list[Output]:
         """Take in records in the order of their log; return the outputs of all stages.
@@ -95,7 +100,8 @@ class Pipeline:
 
     def pass_time(self, until_ms: int, *, publish: bool = True) -> list[Output]:
         """Let time pass without records, until all ticks at or before `until_ms` are over."""
-        received_ms = until_ms + self._disorder_ms
+        # A tick is over once the watermark is behind it.
+        received_ms = until_ms + self._disorder_ms + 1
         return self.take([heartbeat(received_ms)], publish=publish)
 
     def _flush(self, *, publish: bool) -> list[Output]:
