@@ -124,6 +124,56 @@ CATALOGUE: Final = (
         ("kind", "severity"),
         "Alerts that are firing or clearing.",
     ),
+    Metric(
+        "realname_notify_records_total",
+        "counter",
+        ("result",),
+        "Records of alerts that `notify` took in: read, or unreadable.",
+    ),
+    Metric("realname_notify_alerts", "gauge", (), "Open alerts that `notify` keeps posting."),
+    Metric(
+        "realname_notify_kafka_heard_timestamp_seconds",
+        "gauge",
+        (),
+        "When `notify` last heard from Kafka, in seconds since the epoch.",
+    ),
+    Metric(
+        "realname_notify_posts_total",
+        "counter",
+        ("alertmanager", "result"),
+        "Batches of alerts that an Alertmanager answered: taken, partly, or too_large.",
+    ),
+    Metric(
+        "realname_notify_failures_total",
+        "counter",
+        ("alertmanager", "reason"),
+        "Requests to an Alertmanager that failed and are tried again, by reason.",
+    ),
+    Metric(
+        "realname_notify_refused_alerts_total",
+        "counter",
+        ("alertmanager",),
+        "Alerts found to be refused by an Alertmanager; they are posted apart from then on.",
+    ),
+    Metric(
+        "realname_notify_refused_alerts",
+        "gauge",
+        ("alertmanager",),
+        "Alerts that an Alertmanager refuses now.",
+    ),
+    Metric(
+        "realname_notify_last_success_timestamp_seconds",
+        "gauge",
+        ("alertmanager",),
+        "When an Alertmanager last took all that was due, in seconds since the epoch; 0 is never.",
+    ),
+    Metric(
+        "realname_notify_post_seconds",
+        "histogram",
+        ("alertmanager",),
+        "Seconds that one batch of alerts took to post.",
+        _SECONDS,
+    ),
 )
 
 
