@@ -156,7 +156,7 @@ CATALOGUE: Final = (
         "Alerts found to be refused by an Alertmanager; they are posted apart from then on.",
     ),
     Metric(
-        "realname_notify_refused_alerts",
+        "realname_notify_alerts_refused",
         "gauge",
         ("alertmanager",),
         "Alerts that an Alertmanager refuses now.",

@@ -20,7 +20,13 @@ from typing import Any, Final, NoReturn, Protocol
 from confluent_kafka import TopicPartition
 
 from streams.agents.telemetry import Telemetry
-from streams.kafka.consumer import Fetched, GroupConsumer, Polled, consumer_config
+from streams.kafka.consumer import (
+    SESSION_TIMEOUT_MS,
+    Fetched,
+    GroupConsumer,
+    Polled,
+    consumer_config,
+)
 from streams.kafka.crash import CrashPlan
 from streams.kafka.dead_letters import DeadLetter, dead_letter
 from streams.kafka.errors import ClusterError
@@ -28,7 +34,12 @@ from streams.kafka.fencing import end_process
 from streams.kafka.heartbeat import Heartbeats
 from streams.kafka.restore import StateLogs, Stopped
 from streams.kafka.state_log import changes, snapshot
-from streams.kafka.transaction import TransactionAborted, TransactionalProducer, producer_config
+from streams.kafka.transaction import (
+    ProducerLost,
+    TransactionAborted,
+    TransactionalProducer,
+    producer_config,
+)
 from streams.kafka.truncation import Truncation
 from streams.records.topics import SHIPMENTS_DLQ
 from streams.stages.stage import Batch, Drained, Stage
@@ -49,6 +60,10 @@ RETRY_S_MAX: Final = 5.0
 REFERENCE_WAIT_S: Final = 240.0
 """How long a stage waits for reference data that its input was made with; below the time after which
 the group takes the partitions away."""
+PRODUCER_PAUSE_S: Final = 8.0
+"""Between losing a producer and making a new one. If another process has our slot, it has our place
+in the group as well, and our consumer is told within a heartbeat: then the process ends instead."""
+assert PRODUCER_PAUSE_S * 1_000 > SESSION_TIMEOUT_MS, "or two workers of one slot keep fencing"
 INPUT_TRUNCATION_S: Final = 60.0
 AHEAD_MS_MAX: Final = 600_000
 """How far a partition may run ahead, in stream time, of the slowest that has records left."""
@@ -221,11 +236,8 @@ class Runner:
             stopping=lambda: self._stopping,
             crash=config.crash,
         )
-        self._producer = TransactionalProducer(
-            producer_config(config.client, transactional_id=self._id(config.slot)),
-            end_process=config.end_process,
-            give_up=lambda: self._stopping,
-        )
+        self._producer = self._new_producer()
+        self._producer_lost_s: float | None = None
         self._consumer = GroupConsumer(
             consumer_config(config.client, group=self._id(), instance=config.slot),
             topic=self._input,
@@ -248,6 +260,14 @@ class Runner:
         self._reference.load(lambda: self._stopping)
         self._producer.init()
 
+    def _new_producer(self) -> TransactionalProducer:
+        config = self._config
+        return TransactionalProducer(
+            producer_config(config.client, transactional_id=self._id(config.slot)),
+            end_process=config.end_process,
+            give_up=lambda: self._stopping,
+        )
+
     def step(self, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
         """Do one round. `hand_over` has the batches applied by `apply` before it returns.
 
@@ -258,9 +278,17 @@ class Runner:
 
         """
         polled = self._consumer.poll(POLL_S)
-        self._restore_assigned()
+        if self._producer_lost_s is None or self._producer_is_back(self._producer_lost_s):
+            self._work(polled, hand_over)
+        self._telemetry.stepped()
+
+    def _work(self, polled: Polled, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
         self._reference.poll()
-        batches = self._batches(polled)
+        batches = [
+            PartitionBatch(fetched, self._owned[fetched.partition])
+            for fetched in polled.fetched
+            if fetched.partition in self._owned
+        ]
         if batches:
             self._await_reference(batches)
             hand_over(batches)
@@ -273,7 +301,10 @@ class Runner:
             at_end = [p for p, owned in self._owned.items() if owned.at_end]
             self._heartbeats.beat(at_end, self._now_s())
         self._truncate_input()
-        self._telemetry.stepped()
+        # Last, since it may take long: what is restored is not touched before the next poll has told
+        # what the group has decided meanwhile.
+        if self._producer_lost_s is None:
+            self._restore_assigned()
 
     def apply(self, batches: Sequence[PartitionBatch]) -> None:
         """Apply what `step` handed over. Call it once, while `step` waits."""
@@ -315,12 +346,42 @@ class Runner:
             except TransactionAborted as aborted:
                 self._telemetry.aborted(aborted.reason)
                 LOGGER.warning("%s: leaving partitions uncommitted: %s", self._plan.name, aborted)
+            except ProducerLost as lost:
+                self._lose_producer(lost)
         self._drop(partitions)
 
     def lost(self, partitions: Sequence[int]) -> None:
         """Drop: another worker may have them already."""
         LOGGER.warning("%s: the group took partitions %s away", self._plan.name, partitions)
         self._drop(partitions)
+
+    def _lose_producer(self, lost: ProducerLost) -> None:
+        """Drop all states without a word to Kafka; go on later from what the state log says."""
+        LOGGER.error(
+            "%s: the transactional producer is lost, probably to an outage of Kafka; going on from "
+            "the state log in %.0f s unless another worker has this slot (%s)",
+            self._plan.name,
+            PRODUCER_PAUSE_S,
+            lost,
+        )
+        self._telemetry.aborted("producer_lost")
+        self._producer_lost_s = self._now_s()
+        self._consumer.stop_reading(self._owned)
+        self._owned.clear()
+        self._paused.clear()
+        self._records = self._failures = 0
+        self._retry_at_s = 0.0
+        self._telemetry.assigned(0, len(self._assigned))
+
+    def _producer_is_back(self, lost_s: float) -> bool:
+        """After a while in which a fenced consumer would have ended the process, begin anew."""
+        if self._now_s() - lost_s < PRODUCER_PAUSE_S:
+            return False
+        self._producer.close()
+        self._producer = self._new_producer()
+        self._producer.init()
+        self._producer_lost_s = None
+        return True
 
     def _drop(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
@@ -355,12 +416,10 @@ class Runner:
 
     # Taking in.
 
-    def _batches(self, polled: Polled) -> list[PartitionBatch]:
-        return [PartitionBatch(f, self._owned[f.partition]) for f in polled.fetched]
-
     def _note_ends(self, polled: Polled) -> None:
         for fetched in polled.fetched:
-            self._owned[fetched.partition].at_end = False
+            if fetched.partition in self._owned:
+                self._owned[fetched.partition].at_end = False
         for partition, end in polled.ends.items():
             owned = self._owned.get(partition)
             if owned is not None and end >= owned.position:
@@ -411,6 +470,11 @@ class Runner:
         """Flush; after an abort keep everything, and try again later, reading nothing until then."""
         try:
             self.flush()
+            if not self._failures:
+                self._snapshot_if_due()
+        except ProducerLost as lost:
+            self._lose_producer(lost)
+            return
         except TransactionAborted as aborted:
             self._failures += 1
             wait_s = min(RETRY_S * 2 ** (self._failures - 1), RETRY_S_MAX)
@@ -424,7 +488,6 @@ class Runner:
             LOGGER.info("%s: writing again after %d aborts", self._plan.name, self._failures)
             self._failures = 0
             self._consumer.resume(self._owned.keys() - self._paused)
-        self._snapshot_if_due()
 
     def flush(self, *, publish_all: bool = False) -> None:
         """Make everything applied so far durable and visible, in one transaction; nothing if none.

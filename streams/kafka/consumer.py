@@ -169,6 +169,10 @@ class GroupConsumer:
         )
         self._started |= offsets.keys()
 
+    def stop_reading(self, partitions: Iterable[int]) -> None:
+        """Read no more from partitions that stay assigned, until they are started again."""
+        self._unassign([p for p in partitions if p in self._started])
+
     def pause(self, partitions: Iterable[int]) -> None:
         """Read nothing more from partitions until `resume`; what they have is fetched again then."""
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
@@ -286,27 +290,34 @@ class GroupConsumer:
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
 
-    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
         try:
             self._handler.revoked([place.partition for place in places])
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
-        self._stop(consumer, places)
+        self._stop(places)
 
-    def _on_lost(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_lost(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
         try:
             self._handler.lost([place.partition for place in places])
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
-        self._stop(consumer, places)
+        self._stop(places)
 
-    def _stop(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _stop(self, places: list[TopicPartition]) -> None:
         try:
-            started = [place for place in places if place.partition in self._started]
-            self._started -= {place.partition for place in started}
-            consumer.incremental_unassign(started)
+            self._unassign([p.partition for p in places if p.partition in self._started])
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = self._raised or raised
+
+    def _unassign(self, partitions: Sequence[int]) -> None:
+        # The client remembers that a partition was paused, even when it comes back later, and
+        # resuming it just after it was started would make the client forget its offset.
+        self.resume(partitions)
+        self._started -= set(partitions)
+        self._consumer.incremental_unassign(
+            [TopicPartition(self._topic, partition) for partition in partitions]
+        )
 
     def _on_error(self, error: KafkaError) -> None:
         if is_fenced(error):

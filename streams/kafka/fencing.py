@@ -12,10 +12,9 @@ LOGGER: Final = logging.getLogger(__name__)
 EXIT_FENCED: Final = 4
 
 # `_FATAL` stands for any of them: the error comes once, as a message, and its `fatal()` may be False.
-_FENCED: Final = frozenset(
+_MEMBER_FENCED: Final = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.FENCED_INSTANCE_ID})
+_FENCED: Final = _MEMBER_FENCED | frozenset(
     {
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
         KafkaError._FENCED,  # noqa: SLF001 (librdkafka's own codes are public by that name)
         KafkaError._FATAL,  # noqa: SLF001
     }
@@ -25,6 +24,11 @@ _FENCED: Final = frozenset(
 def is_fenced(error: KafkaError) -> bool:
     """Tell whether an error means that another worker has our place, or that the client is lost."""
     return error.code() in _FENCED or error.fatal()
+
+
+def is_member_fenced(error: KafkaError) -> bool:
+    """Tell whether an error says that this worker's place in its group is another's."""
+    return error.code() in _MEMBER_FENCED
 
 
 def end_process(reason: str) -> NoReturn:

@@ -1,12 +1,14 @@
 """One transaction after the other: all of what is produced in it becomes visible, or none.
 
-What can go wrong has three ends. The producer or its consumer was replaced: the process ends at once
-(`end_process`), since whoever replaced it has gone on from the last commit. The transaction failed:
-it is aborted and `TransactionAborted` raised; the caller keeps its changes and tries again. The
-outcome is unknown: the same call is repeated until it is known.
+What can go wrong has four ends. Our place in the group has gone to another worker: the process ends
+at once (`end_process`), since that worker has gone on from the last commit. The producer cannot go
+on, because the broker has given its id a new epoch or because its state is lost: `ProducerLost`. The
+transaction failed: it is aborted and `TransactionAborted` raised; the caller keeps its changes and
+tries again. The outcome is unknown: the same call is repeated until it is known.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
@@ -14,7 +16,7 @@ from typing import Any, Final, NoReturn
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streams.kafka.errors import cluster_error
-from streams.kafka.fencing import is_fenced
+from streams.kafka.fencing import is_fenced, is_member_fenced
 from streams.records.topics import MESSAGE_BYTES_MAX
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ LOGGER: Final = logging.getLogger(__name__)
 TRANSACTION_TIMEOUT_MS: Final = 6_000
 """After this the broker aborts what a dead worker left open, and the next one may read on."""
 CALL_TIMEOUT_S: Final = 5.0
+HANG_MARGIN_S: Final = 1.0
 assert CALL_TIMEOUT_S * 1_000 < TRANSACTION_TIMEOUT_MS, (
     "a call must return before the broker gives up"
 )
@@ -43,6 +46,15 @@ class TransactionAborted(Exception):  # noqa: N818 (it states what has happened)
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ProducerLost(Exception):  # noqa: N818 (it states what has happened)
+    """The producer is of no more use, and whether its last transaction counts is not certain.
+
+    Another producer may have taken its transactional id; or the broker has, after an outage longer
+    than TRANSACTION_TIMEOUT_MS, which looks the same from here. A new producer can go on, from what
+    the state log says.
+    """
 
 
 class GaveUp(Exception):  # noqa: N818 (it states what has happened)
@@ -72,8 +84,8 @@ class TransactionalProducer:
 
     Args:
         config: See `producer_config`.
-        end_process: Called with the reason when this producer or its consumer was replaced. It may
-            not return, and nothing may be written after it.
+        end_process: Called with the reason when the consumer was replaced. It may not return, and
+            nothing may be written after it.
         give_up: Asked while Kafka does not answer; True raises GaveUp.
 
     """
@@ -164,15 +176,30 @@ class TransactionalProducer:
 
         Raises:
             TransactionAborted: The group is in a rebalance (ILLEGAL_GENERATION), or Kafka failed.
+            ProducerLost: No answer at all.
 
         """
 
-        def send() -> None:
-            self._producer.send_offsets_to_transaction(
-                list(offsets), group_metadata, CALL_TIMEOUT_S
-            )
+        producer = self._producer
+        raised: list[BaseException] = []
 
-        self._call(send, "commit offsets")
+        def send() -> None:
+            try:
+                producer.send_offsets_to_transaction(list(offsets), group_metadata, CALL_TIMEOUT_S)
+            except BaseException as error:  # noqa: BLE001 (raised again below)
+                raised.append(error)
+
+        # The client does not keep to this call's time-out: when the group's coordinator restarts
+        # at the wrong moment it never returns. A new producer fences whatever it still sends.
+        thread = threading.Thread(target=send, name="send-offsets", daemon=True)
+        thread.start()
+        thread.join(CALL_TIMEOUT_S + HANG_MARGIN_S)
+        if thread.is_alive():
+            raise ProducerLost("no answer for committing offsets")
+        if raised and isinstance(raised[0], KafkaException):
+            self._fail(_error_of(raised[0]), "commit offsets")
+        if raised:
+            raise raised[0]
 
     def commit(self) -> None:
         """Make everything of the transaction visible.
@@ -209,11 +236,15 @@ class TransactionalProducer:
                 error = _error_of(raised)
                 self._end_if_fenced(error)
                 if not error.retriable():
-                    # No transaction can follow one that cannot be ended: only a new producer can.
-                    self._end_process(f"a transaction cannot be aborted ({error.str()})")
+                    # No transaction can follow one that cannot be ended.
+                    raise ProducerLost(f"cannot abort a transaction ({error.str()})") from raised
                 self._wait(error, "abort a transaction")
             else:
                 self._open = False
+
+    def close(self) -> None:
+        """Forget what is not committed."""
+        self._producer.purge()
 
     def _call(self, call: Callable[[], None], doing: str) -> None:
         try:
@@ -229,8 +260,11 @@ class TransactionalProducer:
         )
 
     def _end_if_fenced(self, error: KafkaError | None) -> None:
-        if error is not None and is_fenced(error):
-            self._end_process(f"another worker has taken over ({error.name()}: {error.str()})")
+        if error is None or not is_fenced(error):
+            return
+        if is_member_fenced(error):
+            self._end_process(f"another worker has its place ({error.name()}: {error.str()})")
+        raise ProducerLost(f"{error.name()}: {error.str()}")
 
     def _wait(self, error: KafkaError, doing: str) -> None:
         if self._give_up():

@@ -23,7 +23,7 @@ POSTS: Final = "realname_notify_posts_total"
 FAILURES: Final = "realname_notify_failures_total"
 REFUSED: Final = "realname_notify_refused_alerts_total"
 SUCCESS: Final = "realname_notify_last_success_timestamp_seconds"
-HELD_BACK: Final = "realname_notify_refused_alerts"
+HELD_BACK: Final = "realname_notify_alerts_refused"
 POST_SECONDS: Final = "realname_notify_post_seconds"
 
 

@@ -1,9 +1,10 @@
 """A runner and its counting stage against a real Kafka: whatever happens, each record counts once."""
 
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from confluent_kafka import Producer
 from streams.agents.runner import Runner
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.crash import CRASH_POINTS
+from streams.kafka.fencing import EXIT_FENCED
 from streams.records.topics import SHIPMENTS, SHIPMENTS_DLQ, Topic
 from tests.kafka.counting import (
     COUNTING,
@@ -24,6 +26,8 @@ from tests.kafka.counting import (
     runner_config,
     summed_counts,
 )
+
+Spawn = Callable[..., subprocess.Popen[bytes]]
 
 pytestmark = pytest.mark.kafka
 
@@ -63,7 +67,7 @@ def test_a_second_worker_goes_on_where_the_first_left(
     finish(broker, prefix)
     produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
     finish(broker, prefix)
-    check_exact(broker, prefix, {key: 2 * count for key, count in KEYS.items()})
+    check_exact(broker, prefix, times(2))
 
 
 def test_a_refused_record_goes_to_the_dead_letters_untouched(
@@ -93,35 +97,106 @@ def test_a_refused_record_goes_to_the_dead_letters_untouched(
     }
 
 
-def spawn(broker: EmbeddedBroker, prefix: str, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a worker process; `arguments` are the slot and whatever follows it."""
+@pytest.fixture
+def spawn(broker: EmbeddedBroker, prefix: str) -> Iterator[Spawn]:
+    """Start worker processes; what is still there at the end is killed."""
     script = Path(__file__).parent / "counting.py"
     root = str(script.parent.parent.parent)
-    return subprocess.Popen(
-        [sys.executable, str(script), broker.bootstrap, prefix, *arguments],
-        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
-        stderr=subprocess.DEVNULL,
-    )
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        with (broker.data_dir / f"{prefix}{arguments[0]}.log").open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, str(script), broker.bootstrap, prefix, *arguments],
+                env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
+                stderr=log,
+            )
+        workers.append(worker)
+        return worker
+
+    yield start
+    for worker in workers:
+        worker.kill()
+        worker.wait()
 
 
 @pytest.mark.parametrize("point", CRASH_POINTS)
 def test_a_worker_killed_anywhere_and_started_again_counts_exactly(
-    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, point: str
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn, point: str
 ) -> None:
     produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
     finish(broker, prefix)  # So that there is something to restore.
     produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
-    worker = spawn(broker, prefix, "0", f"{point}:1", "1")
-    try:
-        if point == "during_revocation":
-            wait_for(lambda: all_committed(broker, prefix))
-            worker.terminate()
-        assert worker.wait(30) == -9, "the worker was to die at that point"
-    finally:
-        worker.kill()
+    worker = spawn("0", f"{point}:1", "1")
+    if point == "during_revocation":
+        wait_for(lambda: all_committed(broker, prefix))
+        worker.terminate()
+    assert worker.wait(30) == -signal.SIGKILL, "the worker was to die at that point"
     produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
     finish(broker, prefix)
-    check_exact(broker, prefix, {key: 3 * count for key, count in KEYS.items()})
+    check_exact(broker, prefix, times(3))
+
+
+def test_partitions_move_between_workers_and_back_without_a_count_lost_or_doubled(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn
+) -> None:
+    shipments = topics[SHIPMENTS].name
+    produce(broker.bootstrap, shipments, KEYS)
+    first = spawn("0")
+    wait_for(lambda: all_committed(broker, prefix))
+    second = spawn("1")
+    for _ in range(2):
+        produce(broker.bootstrap, shipments, KEYS)
+        time.sleep(1.5)
+    wait_for(lambda: all_committed(broker, prefix))
+    first.terminate()
+    assert first.wait(10) == 0
+    produce(broker.bootstrap, shipments, KEYS)
+    wait_for(lambda: all_committed(broker, prefix))
+    second.terminate()
+    assert second.wait(10) == 0
+    check_exact(broker, prefix, times(4))
+
+
+def test_a_worker_that_was_paused_while_another_took_over_writes_nothing_of_its_old_state(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn
+) -> None:
+    shipments = topics[SHIPMENTS].name
+    produce(broker.bootstrap, shipments, KEYS)
+    paused = spawn("0")
+    wait_for(lambda: all_committed(broker, prefix))
+    spawn("1")
+    log = broker.data_dir / f"{prefix}1.log"
+    wait_for(lambda: "restored" in log.read_text("utf8"))
+    produce(broker.bootstrap, shipments, KEYS)
+    paused.send_signal(signal.SIGSTOP)
+    wait_for(lambda: all_committed(broker, prefix))
+    produce(broker.bootstrap, shipments, KEYS)
+    paused.send_signal(signal.SIGCONT)
+    wait_for(lambda: all_committed(broker, prefix))
+    produce(broker.bootstrap, shipments, KEYS)
+    wait_for(lambda: all_committed(broker, prefix))
+    # It may also have noticed in time, dropped everything, and joined again.
+    assert paused.poll() in (None, EXIT_FENCED)
+    check_exact(broker, prefix, times(4))
+
+
+def test_a_second_worker_of_one_slot_ends_the_first(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn
+) -> None:
+    produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
+    old = spawn("0")
+    wait_for(lambda: all_committed(broker, prefix))
+    new = spawn("0")
+    assert old.wait(30) == EXIT_FENCED
+    produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
+    wait_for(lambda: all_committed(broker, prefix))
+    assert new.poll() is None
+    check_exact(broker, prefix, times(2))
+
+
+def times(rounds: int) -> dict[str, int]:
+    return {key: rounds * count for key, count in KEYS.items()}
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
