@@ -19,7 +19,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple
 
 import orjson
@@ -77,7 +79,13 @@ class Fact(NamedTuple):
     received: int
     source: str
     id: str
-    body: Mapping[str, Any]
+    waybill: str
+    outlet: str
+    category: str
+    agreement: str
+    destination: str
+    registration: str
+    result: str
 
 
 @dataclass
@@ -163,7 +171,7 @@ def judge(
             continue
         now = max(read.received, watermark)
         watermark = max(watermark, read.received - MINUTE)
-        waybills[read.body["waybill_no"]].append((now, read))
+        waybills[read.waybill].append((now, read))
 
     sums = _Sums(until_ms)
     missing = set()
@@ -193,7 +201,25 @@ def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact 
     received = recorded if body.get("received_at") is None else instant(body["received_at"])
     if time is None or recorded is None or received is None:
         return "bad_time"
-    fact = Fact(kind, time, recorded, received, body["source"], body["id"], body)
+    # Texts that repeat are kept once, so that a million parcels fit into memory.
+    names = ("outlet_id", "parcel_category", "agreement_id", "destination_code")
+    outlet, category, agreement, destination = (intern(body.get(name) or "") for name in names)
+    registration, result = body.get("registration_id") or "", body.get("verification_result") or ""
+    fact = Fact(
+        kind,
+        time,
+        recorded,
+        received,
+        intern(body["source"]),
+        body["id"],
+        body["waybill_no"],
+        outlet,
+        category,
+        agreement,
+        destination,
+        registration,
+        intern(result),
+    )
     return unusable(key, fact, reference) or fact
 
 
@@ -210,10 +236,9 @@ def json_object(value: bytes | None) -> dict[str, Any] | str:
 
 
 def unusable(key: bytes | None, fact: Fact, reference: Reference) -> str | None:
-    body = fact.body
-    if key != body["waybill_no"].encode():
+    if key != fact.waybill.encode():
         return "key_mismatch"
-    if "outlet_id" in REQUIRED[fact.kind] and body["outlet_id"] not in reference.outlets:
+    if "outlet_id" in REQUIRED[fact.kind] and fact.outlet not in reference.outlets:
         return "unknown_outlet"
     if min(fact.time, fact.recorded) < 946_684_800_000:
         return "too_old"
@@ -298,7 +323,7 @@ class _Parcel:
 
     def cell_of(self, owner: Fact) -> Cell:
         scope = scope_of(owner, self.reference)
-        return owner.body["outlet_id"], owner.body["parcel_category"], scope, owner.time // PANE
+        return owner.outlet, owner.category, scope, owner.time // PANE
 
 
 class Valid(NamedTuple):
@@ -322,31 +347,32 @@ def owner_of(facts: Sequence[Fact]) -> Fact | None:
 
 
 def scope_of(owner: Fact, reference: Reference) -> tuple[str, ...]:
-    destination = owner.body.get("destination_code")
+    destination = owner.destination
     if not destination:
         return ()
-    county = reference.outlets[owner.body["outlet_id"]]["county_code"]
+    county = reference.outlets[owner.outlet]["county_code"]
     return tuple(
         period["event_period_id"]
         for period in reference.scoped
         if period["start_ms"] <= owner.time < period["end_ms"]
-        and within(county, period.get("origin_codes") or [""])
-        and within(destination, period["destination_codes"])
+        and within(county, tuple(period.get("origin_codes") or [""]))
+        and within(destination, tuple(period["destination_codes"]))
     )
 
 
-def within(code: str, areas: Iterable[str]) -> bool:
+@lru_cache(maxsize=100_000)
+def within(code: str, areas: tuple[str, ...]) -> bool:
     return any(code.startswith(re.sub("^(..)0000$|^(....)00$", r"\1\2", area)) for area in areas)
 
 
 def valid_registrations(facts: Sequence[Fact]) -> list[Valid]:
-    revoked = {f.body["registration_id"] for f in facts if f.kind == REVOKED}
+    revoked = {f.registration for f in facts if f.kind == REVOKED}
     valid = []
     for registration, records in registrations_of(facts).items():
         if registration not in revoked and decided(records) == "MATCHED":
-            matched = [f for f in records if f.body["verification_result"] == "MATCHED"]
+            matched = [f for f in records if f.result == "MATCHED"]
             upload, backdated = min(upload_of(f) for f in matched)
-            time, outlet = min((f.time, f.body["outlet_id"]) for f in records)
+            time, outlet = min((f.time, f.outlet) for f in records)
             valid.append(Valid(registration, time, outlet, upload, backdated))
     return valid
 
@@ -361,21 +387,21 @@ def registrations_of(facts: Sequence[Fact]) -> dict[str, list[Fact]]:
     by_id: dict[str, list[Fact]] = defaultdict(list)
     for fact in facts:
         if fact.kind == REGISTERED:
-            by_id[fact.body["registration_id"]].append(fact)
+            by_id[fact.registration].append(fact)
     return by_id
 
 
 def decided(records: Sequence[Fact]) -> str:
     """The result of the latest record; at one instant the unfavourable one."""
     latest = max(f.recorded for f in records)
-    results = {f.body["verification_result"] for f in records if f.recorded == latest}
+    results = {f.result for f in records if f.recorded == latest}
     return "MATCHED" if results == {"MATCHED"} else "FAILED"
 
 
 def counts(facts: Sequence[Fact], owner: Fact, reference: Reference) -> Counter[str]:
     """What a collected parcel adds to its owner's cell."""
     valid = valid_registrations(facts)
-    revoked = {f.body["registration_id"] for f in facts if f.kind == REVOKED}
+    revoked = {f.registration for f in facts if f.kind == REVOKED}
     figures: Counter[str] = Counter()
     figures["rescans"] = len({(f.source, f.id) for f in facts if f.kind == COLLECTED}) - 1
     figures["duplicates"] = max(0, len(valid) - 1)
@@ -387,7 +413,7 @@ def counts(facts: Sequence[Fact], owner: Fact, reference: Reference) -> Counter[
     figures["backdated"] = sum(r.backdated for r in valid)
     voids = [f.time for f in facts if f.kind == VOIDED]
     scans = [f.time for f in facts if f.kind == SCANNED]
-    category = owner.body["parcel_category"]
+    category = owner.category
     if voids and (not scans or min(voids) <= min(scans)):
         figures["voided"] = 1
     elif category in EXEMPT:
@@ -396,9 +422,7 @@ def counts(facts: Sequence[Fact], owner: Fact, reference: Reference) -> Counter[
         figures["eligible"] = 1
         uploads = [r.upload for r in valid]
         if category in BATCH:
-            for from_, to, recorded in reference.filings.get(
-                owner.body.get("agreement_id") or "", ()
-            ):
+            for from_, to, recorded in reference.filings.get(owner.agreement, ()):
                 if from_ <= owner.time <= to:
                     uploads.append(max(owner.time, recorded))
         if uploads:
@@ -422,7 +446,8 @@ class _Sums:
             if tick <= limit:
                 counter = sums[cell]
                 for name, number in figures.items():
-                    counter[name] += number
+                    if number:
+                        counter[name] += number
 
     def truth(self, reference: Reference, missing: set[str], dead: Counter[str]) -> Truth:
         truth = Truth({}, {}, {}, {}, missing, dead)
@@ -431,15 +456,19 @@ class _Sums:
             figures = seen_at(self.until, pane, counter)
             day = day_of(pane)
             truth.cells.setdefault((outlet, day, category, scope), Counter()).update(figures)
+        for (outlet, day, category, _), figures in truth.cells.items():
             for key in scopes_of(reference.outlets[outlet], day):
                 truth.days.setdefault(key, Counter()).update(figures)
                 by_category = truth.categories.setdefault(key, {})
                 by_category.setdefault(category, Counter()).update(figures)
+        first: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for cell, counter in self.first.items():
             if bulletin_of(cell[3]) <= self.until:
                 figures = seen_at(bulletin_of(cell[3]), cell[3], counter)
-                for key in scopes_of(reference.outlets[cell[0]], day_of(cell[3])):
-                    truth.first.setdefault(key, Counter()).update(figures)
+                first[cell[0], day_of(cell[3])].update(figures)
+        for (outlet, day), figures in first.items():
+            for key in scopes_of(reference.outlets[outlet], day):
+                truth.first.setdefault(key, Counter()).update(figures)
         return truth
 
 
@@ -455,13 +484,13 @@ def day_of(pane: int) -> str:
 
 def seen_at(now: int, pane: int, counter: Counter[str]) -> Counter[str]:
     """The figures of a pane at an instant: mature, or else young."""
-    figures = Counter({name: counter[name] for name in COUNTED})
+    figures = Counter({name: number for name, number in counter.items() if number})
     covered = figures["covered_on_time"] + figures["covered_late"]
     if (pane + 1) * PANE + GRACE <= now:
         figures["missing"] = figures["eligible"] - covered
     else:
         figures["covered_young"], figures["pending"] = covered, figures["eligible"] - covered
-        figures["covered_on_time"] = figures["covered_late"] = 0
+        del figures["covered_on_time"], figures["covered_late"]
     return figures
 
 
