@@ -1,0 +1,1 @@
+"""What people and programs look at: a view of the published topics, a JSON API, a board, metrics."""
