@@ -4,6 +4,7 @@ The first issue's figures are kept for good, beside those of now. Between the bu
 close a scope's day is issued anew whenever its rate has moved far enough by a whole hour.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -86,6 +87,8 @@ class DayBook:
         self._scopes: Final = scopes
         self._windows: Final = windows
         self._issues: dict[int, Issues] = {}
+        self._looked_at: list[int] = []  # The kept days when `_next_tick` was worked out.
+        self._next_tick: int | None = None
 
     def of_day(self, day: int) -> Issues:
         """Return the issues of a kept day, with room for all scopes."""
@@ -95,6 +98,9 @@ class DayBook:
 
     def next_tick(self) -> int | None:
         """Return the next tick at which a day is to be issued, or looked at again; None for never."""
+        return self._next_tick
+
+    def _find_next_tick(self) -> int | None:
         ticks = [self._next_tick_of(day) for day in self._windows.kept_days()]
         return min((tick for tick in ticks if tick is not None), default=None)
 
@@ -115,10 +121,15 @@ class DayBook:
 
     def move(self) -> None:
         """Issue what is due at the windows' present tick."""
-        kept = self._windows.kept_days()
+        kept, tick = self._windows.kept_days(), self._windows.tick
+        if kept == self._looked_at and (self._next_tick is None or tick < self._next_tick):
+            return
+        self._move(kept, tick)
+        self._looked_at, self._next_tick = kept, self._find_next_tick()
+
+    def _move(self, kept: Sequence[int], tick: int) -> None:
         for day in [day for day in self._issues if day not in kept]:
             del self._issues[day]
-        tick = self._windows.tick
         for day in kept:
             issues = self.of_day(day)
             if issues.status is DayStatus.OPEN and tick >= self._bulletin_tick(day):
@@ -182,6 +193,7 @@ class DayBook:
             )
             for day, status in state.days
         }
+        self._looked_at, self._next_tick = self._windows.kept_days(), self._find_next_tick()
 
 
 def _tick(instant_ms: int) -> int:

@@ -35,6 +35,9 @@ from streams.stages.columns import Array, Bools, Floats, Ints
 from streams.stages.scopes import Scopes
 from streams.stages.windows import MATURE, Span, Windows
 
+EVIDENCE: Final = frozenset({"n", "covered", "bounds"})
+"""What of a verdict may change without the verdict having changed."""
+
 NONE: Final = -1
 """No severity, no category, no event period."""
 
@@ -205,12 +208,36 @@ class _Bench:
         nothing = np.empty(0, np.intp)
         self._groups = np.concatenate([nothing, *(lines[at].groups for at in whole)])
         self._keys = np.concatenate([nothing, *(lines[at].scopes + at * count for at in whole)])
+        self._n: Floats = np.zeros(self._applies.shape)
+        self._covered: Floats = np.zeros(self._applies.shape)
+        self._fresh = True
         self.worst: Ints = np.zeros(count, np.intp)
 
-    def judge(self, windows: Windows, day: int) -> Verdicts:
-        """Return the verdicts by the day's mature sums, and remember whose line was the worst."""
-        if not self._lines:
-            return no_verdicts(self._count)
+    def judge(self, windows: Windows, day: int) -> tuple[Ints, Verdicts]:
+        """Return the scopes whose sums have changed since the last time, and their verdicts."""
+        n, covered, applies = self._line_sums(windows, day)
+        if self._fresh:
+            self._fresh = False
+            touched = np.arange(self._count)
+        else:
+            touched = ((n != self._n) | (covered != self._covered)).any(axis=0).nonzero()[0]
+        self._n, self._covered = n, covered
+        if not self._lines or not len(touched):
+            return touched, no_verdicts(len(touched))
+        if len(touched) == self._count:
+            found, self.worst = self._table.judge(n, covered, applies)
+        else:
+            found, self.worst[touched] = self._table.judge(
+                n[:, touched], covered[:, touched], applies[:, touched]
+            )
+        if applies is not self._applies:
+            bare = found.ranks == 0
+            found.targets[bare] = 0.0
+            found.categories[bare] = found.periods[bare] = NONE
+        return touched, found
+
+    def _line_sums(self, windows: Windows, day: int) -> tuple[Floats, Floats, Bools]:
+        """Return each line's mature and covered parcels by scope, and where it applies."""
         mature = windows.day_columns(day)[MATURE:]
         n = self._sums(mature[0])
         covered = self._sums(mature[1] + mature[2])
@@ -225,12 +252,7 @@ class _Bench:
             n[at] = np.bincount(line.scopes, span[0][line.groups], self._count)
             part = (span[1] + span[2])[line.groups]
             covered[at] = np.bincount(line.scopes, part, self._count)
-        found, self.worst = self._table.judge(n, covered, applies)
-        if applies is not self._applies:
-            bare = found.ranks == 0
-            found.targets[bare] = 0.0
-            found.categories[bare] = found.periods[bare] = NONE
-        return found
+        return n, covered, applies
 
     def _sums(self, column: Array) -> Floats:
         size = len(self._lines) * self._count
@@ -273,18 +295,21 @@ class Judge:
 
     def judge(self) -> Ints:
         """Make new verdicts; return the scopes of which more than the evidence has changed."""
-        before = self.current
-        if len(before) < self._scopes.count:
-            before = longer(before, self._scopes.count)
-        after = self.current = self._bench.judge(self._windows, self.day)
-        changed = (before.ranks != after.ranks) | (before.severities != after.severities)
-        changed |= (before.targets != after.targets) | (before.periods != after.periods)
-        changed |= (before.categories != after.categories) | (before.clear != after.clear)
-        return np.flatnonzero(changed)
+        touched, after = self._bench.judge(self._windows, self.day)
+        if len(self.current) < self._scopes.count:
+            self.current = longer(self.current, self._scopes.count)
+        changed = np.zeros(len(touched), np.bool_)
+        for name in Verdicts.__slots__:
+            before, now = getattr(self.current, name), getattr(after, name)
+            if name not in EVIDENCE:
+                changed |= before[touched] != now
+            before[touched] = now
+        return touched[changed]
 
     def verdicts_of_day(self, reference: Reference, day: int, judged_ms: int) -> Verdicts:
         """Return the verdicts on another day, by the targets that were active at its end."""
-        return self._bench_of(reference, day, judged_ms).judge(self._windows, day)
+        _, found = self._bench_of(reference, day, judged_ms).judge(self._windows, day)
+        return found
 
     def verdict(self, scope: int) -> Verdict:
         """Return one scope's present verdict."""

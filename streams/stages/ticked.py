@@ -76,6 +76,7 @@ class TickedStage:
         self._inbox = Inbox(sources)
         self._publisher: Final = Publisher(policy, scopes, self.windows, self.judge, self.days)
         self._judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]] | None = None
+        self._boundary: int | None = None  # Next tick at which it is judged by something else.
         self._next_offset = 0
         self._committed_offset = 0
         self._applied: list[tuple[int, bytes]] = []  # Offset and value, since the last commit.
@@ -218,7 +219,7 @@ class TickedStage:
             return None  # Nothing to judge yet.
         last = max(self.windows.tick, self.tick)
         ticks = [self.windows.next_tick(), self.days.next_tick(), self._extra_tick()]
-        ticks.append(self._next_boundary(last))
+        ticks.append(self._boundary)
         if self.history.at((last + 1) * TICK_MS).edition != self.reference.edition:
             ticks.append(last + 1)
         else:
@@ -228,9 +229,8 @@ class TickedStage:
         assert found > last, "time would stand still"
         return found if found <= passed else None
 
-    def _next_boundary(self, last: int) -> int:
+    def _next_boundary(self, judged_ms: int) -> int:
         """Return the next tick at which another business day or phase of a period is judged."""
-        judged_ms = self._judged_ms(last)
         bounds = [day_start_ms(day_of(judged_ms) + 1)]
         for period in self.reference.periods:
             for phase in period.phases:
@@ -256,9 +256,8 @@ class TickedStage:
             self._rows_added(rows)
         if renewed:
             self._take_reference()
-        judged_by = self._judged_by_now(tick)
-        if grown or judged_by != self._judged_by:
-            self._prepare(judged_by, tick)
+        if grown or renewed or self._boundary is None or tick >= self._boundary:
+            self._prepare(self._judged_by_now(tick), tick)
             mature = True
         changed = self.judge.judge() if mature else np.empty(0, np.intp)
         self._note_verdicts(changed)
@@ -278,6 +277,7 @@ class TickedStage:
             self._judged_by = judged_by
             self.windows.keep_spans([*self._period_spans(tick), *self._day_spans()])
         judged_ms = self._judged_ms(tick)
+        self._boundary = self._next_boundary(judged_ms)
         self.judge.prepare(self.reference, day_of(judged_ms), judged_ms)
 
     def _period_spans(self, tick: int) -> list[tuple[int, int]]:
@@ -407,6 +407,7 @@ class TickedStage:
         self.scopes.follow(self.windows.groups)
         self._judged_by = self._judged_by_now(tick)
         judged_ms = self._judged_ms(tick)
+        self._boundary = self._next_boundary(judged_ms)
         self.judge.prepare(self.reference, day_of(judged_ms), judged_ms)
 
 

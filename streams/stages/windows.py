@@ -215,7 +215,7 @@ class Windows:
         slots = days % DAY_SLOTS
         self.changed[groups] = self.tick
         self.day_changed[slots, groups] = self.tick
-        self._seen_days.update(distinct(days))
+        self._seen_days.update(range(int(days.min()), int(days.max()) + 1))
         self._add_to(self._days, (slots * DAY_COLUMNS + counters) * self._capacity + groups, rows)
         core = counters < CORE
         if core.all():
@@ -243,8 +243,10 @@ class Windows:
             np.add.at(self._ring.reshape(-1), places, deltas)
         flat = self._trail.reshape(-1)
         np.add.at(flat, at[trailing], deltas[trailing])
-        self._trailing.update(distinct(panes[trailing]))
-        self._young.update(distinct(panes[~mature]))
+        seen = distinct(panes)
+        trailing_from, mature_before = self._trailing_from, self.mature_before
+        self._trailing.update(pane for pane in seen if pane >= trailing_from)
+        self._young.update(pane for pane in seen if pane >= mature_before)
         if not mature.any():
             return False
         at, panes, deltas = at[mature], panes[mature], deltas[mature]
@@ -326,7 +328,7 @@ class Windows:
         return np.concatenate([total[:CORE], total[MATURE:]])
 
     def kept_days(self) -> list[int]:
-        """Return the business days that have had any change, in their order."""
+        """Return the business days that may have had changes, in their order."""
         return sorted(self._seen_days)
 
     def day_changes(self, day: int) -> Int32s:
