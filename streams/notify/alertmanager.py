@@ -5,6 +5,7 @@ half a success: the bad one is found by posting halves again (posting twice chan
 and kept apart, and the others go on. Alerts reach an Alertmanager at least once.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -138,9 +139,10 @@ class Alertmanager:
     def __init__(self, session: aiohttp.ClientSession, url: str, *, timeout_s: float) -> None:
         address = URL(url)
         self._session: Final = session
-        self._auth: Final = (
-            aiohttp.BasicAuth(address.user, address.password or "") if address.user else None
-        )
+        self._headers: Final[dict[str, str]] = {}
+        if address.user:
+            login = f"{address.user}:{address.password or ''}".encode()
+            self._headers["Authorization"] = f"Basic {b64encode(login).decode()}"
         self._base: Final = address.with_user(None)
         self._timeout: Final = aiohttp.ClientTimeout(total=timeout_s)
 
@@ -222,10 +224,10 @@ class Alertmanager:
         return {key for key in keys if key is not None}
 
     async def _request(self, method: str, url: URL, body: bytes | None) -> tuple[int, str]:
-        headers = {"Content-Type": JSON} if body is not None else {}
+        headers = self._headers if body is None else {**self._headers, "Content-Type": JSON}
         try:
             async with self._session.request(
-                method, url, data=body, headers=headers, auth=self._auth, timeout=self._timeout
+                method, url, data=body, headers=headers, timeout=self._timeout
             ) as answer:
                 return answer.status, await answer.text(errors="replace")
         except TimeoutError as error:

@@ -53,10 +53,10 @@ class FeedEvents:
 
     """
 
-    loaded: Callable[[Sequence[Written]], None]
-    changed: Callable[[Sequence[Written]], None]
-    heard: Callable[[], None]
-    ended: Callable[[Exception | None], None]
+    loaded: Callable[[Sequence[Written]], object]
+    changed: Callable[[Sequence[Written]], object]
+    heard: Callable[[], object]
+    ended: Callable[[Exception | None], object]
 
 
 class AlertFeed(threading.Thread):

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -289,8 +288,8 @@ class NotifyService:
 
         events = FeedEvents(
             loaded=load,
-            changed=partial(loop.call_soon_threadsafe, notify.take),
-            heard=partial(loop.call_soon_threadsafe, notify.hear),
+            changed=lambda records: loop.call_soon_threadsafe(notify.take, records),
+            heard=lambda: loop.call_soon_threadsafe(notify.hear),
             ended=end,
         )
         topic = self._config.prefix + ALERTS
