@@ -318,8 +318,8 @@ def run(waybills: Waybills, batch: Batch) -> list[Reject]:  # noqa: C901, PLR091
             received_max_ms = received_ms
             watermark_ms = received_ms - disorder_ms
             if next_due_ms <= watermark_ms:
-                waybills.received_max_ms, waybills.watermark_ms = received_max_ms, watermark_ms
-                waybills.advance()
+                waybills.received_max_ms = received_max_ms
+                waybills.advance(watermark_ms)
                 next_due_ms = agenda.next_ms
                 minute_from_ms = minute_to_ms = 0  # The reference data may be another.
             mature_before = (watermark_ms - grace_ms) // PANE_MS

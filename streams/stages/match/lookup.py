@@ -109,17 +109,31 @@ class Lookup:
         return False
 
     def cover_by_agreement(self, collection: Collection) -> int | None:
-        """Return the upload time of a collection's cover by a filed agreement, or None.
+        """Return the upload time of a collection's cover by a filed agreement, or None."""
+        return _cover(self._reference, collection)
 
-        One filing with organisation code and responsible person on record is enough, whoever filed it.
+    def cover_awaited(self, collection: Collection, received_max_ms: int) -> int | None:
+        """Return the same for a collection that waits for a filing which takes effect now.
+
+        Time may be ahead: the collection may have come after a withdrawal that is yet to take effect
+        here. So the filing must stand in the newest version that any record was judged by as well;
+        what that withdrew is still there for the collections before.
         """
-        return min(
-            (
-                max(collection.time_ms, filing.recorded_at_ms)
-                for filing in self._reference.agreements.get(collection.agreement_id, ())
-                if filing.org_code_present
-                and filing.responsible_id_present
-                and filing.valid_from_ms <= collection.time_ms <= filing.valid_to_ms
-            ),
-            default=None,
-        )
+        newest = self._history.at(tick_at_or_after(received_max_ms))
+        if newest is not self._reference and _cover(newest, collection) is None:
+            return None
+        return _cover(self._reference, collection)
+
+
+def _cover(reference: Reference, collection: Collection) -> int | None:
+    """One filing with organisation code and responsible person on record is enough, whoever filed it."""
+    return min(
+        (
+            max(collection.time_ms, filing.recorded_at_ms)
+            for filing in reference.agreements.get(collection.agreement_id, ())
+            if filing.org_code_present
+            and filing.responsible_id_present
+            and filing.valid_from_ms <= collection.time_ms <= filing.valid_to_ms
+        ),
+        default=None,
+    )

@@ -157,6 +157,7 @@ class MatchPartition:
         self._waybills.closed.clear()
         self._waybills.late.clear()
         self._waybills.sources.clear()
+        self._waybills.source_numbers.clear()
         for chunk in chunks:
             self._restore(decode_delta(chunk))
 

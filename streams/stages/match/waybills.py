@@ -4,7 +4,8 @@ Everything here is a function of one partition's log. A record's *tick* is the m
 max(its `received_at`, the watermark before it). What time brings about (a pane matures, a parcel closes,
 new reference data takes effect) happens at its own tick when the watermark passes it; and a record that
 was received at or after its parcel's final close is late even if the watermark has not got there. So
-counts do not depend on the order in which records less than `disorder_ms` apart arrive.
+counts do not depend on the order in which records less than `disorder_ms` apart arrive, unless the final
+close of their parcel lies between them.
 """
 
 from collections.abc import Sequence
@@ -128,7 +129,7 @@ class Waybills:
             else:
                 self._queue(key, packed.unpack(entry, self.sources))
         self.note_new_reference()
-        self.advance()
+        self.advance(self.watermark_ms)
 
     def forget_changes(self) -> None:
         """Start anew to note what changes: all up to here is durable."""
@@ -151,13 +152,14 @@ class Waybills:
     def take(self, record: Parcelled, key: bytes | None, when: When) -> None:
         """Take in a record of any kind, in any state of its parcel.
 
-        Raises Refused, having changed nothing. `lookup` is in use at the record's tick.
+        Raises Refused, having changed nothing but what time would have. `lookup` is in use at the
+        record's tick.
         """
         unit = self._check(record, key, when)
         assert key is not None
         time_ms, _, received_ms, now_ms = when
         parcel = self._open(key, now_ms)
-        if parcel is None and (closed := self.hash_of(key)) in self.closed:
+        if parcel is None and self._is_closed(closed := self.hash_of(key), now_ms):
             self._count_late(closed, record, now_ms)
             return
         if isinstance(record, Collected):
@@ -188,8 +190,38 @@ class Waybills:
         parcel = packed.unpack(entry, self.sources)
         if self._close_at(parcel) > now_ms:
             return parcel
-        self._close(key, parcel)
+        self._close(key, self._caught_up(key, parcel, now_ms))
         return None
+
+    def _caught_up(self, key: bytes, parcel: Parcel, now_ms: int) -> Parcel:
+        """Do to a parcel that closes ahead of the watermark what time has yet to do, and return it."""
+        owner = parcel.owner
+        if owner is None:
+            return parcel
+        if owner.agreement_id:
+            close_ms = self._close_at(parcel)
+            self.lookup.use_at(close_ms)
+            self._cover(key, owner.agreement_id, close_ms)
+            self.lookup.use_at(now_ms)
+            parcel = packed.unpack(self.entries[key], self.sources)
+        if parcel.missing and not self._is_mature(owner.time_ms):
+            self.report_missing(key, owner.cell, owner.time_ms)
+        return parcel
+
+    def _is_closed(self, closed: int, now_ms: int) -> bool:
+        """Return whether a parcel is closed; forget it if its time has come."""
+        cell = self.closed.get(closed)
+        if cell is None:
+            return False
+        if pane_end_ms(cell & PANE_MASK) + self.policy.closed_kept_ms > now_ms:
+            return True
+        self._forget_closed(closed)
+        return False
+
+    def _forget_closed(self, closed: int) -> None:
+        """Recognise a closed parcel no more; what comes of its waybill begins anew."""
+        self.closed.pop(closed, None)
+        self.late.pop(closed, None)
 
     def _check(self, record: Parcelled, key: bytes | None, when: When) -> int:
         """Return the number of the outlet that a record names, shifted; raises Refused."""
@@ -246,9 +278,12 @@ class Waybills:
         owner = parcel.owner
         if owner is None:
             return _Standing(None, parcels.counts(parcel, grace_ms=self._grace_ms), missing=False)
-        mature = pane_end_ms(pane_of(owner.time_ms)) + self._grace_ms <= self.watermark_ms
         figures = parcels.counts(parcel, grace_ms=self._grace_ms)
-        return _Standing(owner.cell, figures, missing=mature and parcel.missing)
+        missing = parcel.missing and self._is_mature(owner.time_ms)
+        return _Standing(owner.cell, figures, missing)
+
+    def _is_mature(self, time_ms: int) -> bool:
+        return pane_end_ms(pane_of(time_ms)) + self._grace_ms <= self.watermark_ms
 
     def _changed(self, key: bytes, parcel: Parcel, before: "_Standing", tick: int) -> None:
         """Keep a changed parcel; count the difference that it makes."""
@@ -294,14 +329,15 @@ class Waybills:
 
     def _count_late(self, closed: int, record: Parcelled, now_ms: int) -> None:
         """Count a record of a closed parcel, each (source, id) once."""
-        identity = xxh3_64_intdigest(f"{record.source}\0{record.id}".encode(), self._hash_seed)
+        cell = self.closed[closed]
+        # The cell makes it another record once the waybill has been used anew and closed again.
+        text = f"{record.source}\0{record.id}\0{cell}"
+        identity = xxh3_64_intdigest(text.encode(), self._hash_seed)
         seen = self.late.setdefault(closed, set())
         if identity not in seen:
             seen.add(identity)
             self.late_new.append((closed, identity))
-            self.ledger.count(
-                -(-now_ms // TICK_MS), self.closed[closed], int(Counter.AFTER_CLOSE), 1
-            )
+            self.ledger.count(-(-now_ms // TICK_MS), cell, int(Counter.AFTER_CLOSE), 1)
 
     # Missing parcels.
 
@@ -326,19 +362,20 @@ class Waybills:
 
     # What time brings about.
 
-    def advance(self) -> None:
-        """Do what is due at or before the watermark, in order of time."""
-        while event := self.agenda.pop(self.watermark_ms):
+    def advance(self, until_ms: int) -> None:
+        """Let the watermark go on, past one thing that is due after the other."""
+        while event := self.agenda.pop(until_ms):
+            self.watermark_ms = max(self.watermark_ms, event.due_ms)
             if event.what is Due.MATURE:
                 self._mature(event.pane)
             elif event.what is Due.CLOSE:
                 self._close_pane(event.pane)
             elif event.what is Due.FORGET:
                 for closed in self.agenda.closed.pop(event.pane, ()):
-                    self.closed.pop(closed, None)
-                    self.late.pop(closed, None)
-            elif event.what is Due.REFERENCE:
+                    self._forget_closed(closed)
+            else:
                 self._cover_awaiting(event.due_ms)
+        self.watermark_ms = until_ms
 
     def _mature(self, pane: int) -> None:
         """Report the parcels of a pane that are missing as it matures."""
@@ -388,8 +425,9 @@ class Waybills:
 
     def _close(self, key: bytes, parcel: Parcel) -> None:
         """Close a parcel; count it as an orphan if it was registered and never collected."""
-        if parcel.owner is not None:
-            self._remember_closed(key, parcel.owner.cell)
+        owner = parcel.owner
+        if owner is not None:
+            self._remember_closed(key, owner.cell)
             return
         cell = parcels.orphan_cell(parcel)
         if cell is None:
@@ -447,7 +485,7 @@ class Waybills:
         if parcel is None or owner is None or owner.agreement_id != agreement_id or owner.cover_ms:
             return
         before = self._standing(parcel)
-        owner.cover_ms = self.lookup.cover_by_agreement(owner)
+        owner.cover_ms = self.lookup.cover_awaited(owner, self.received_max_ms)
         if owner.cover_ms is None:
             self._filings_awaited.setdefault(agreement_id, set()).add(key)
         else:

@@ -12,7 +12,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from streams.domain.policy import Policy
-from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, instant_text
+from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, PANE_MS, instant_text
 from streams.records import changes, shipments, topics
 from streams.records.changes import Rows
 from streams.records.rejects import Reject
@@ -112,7 +112,7 @@ class Fields(NamedTuple):
     garbage: bytes | None
 
 
-def streams(steps_ms: Sequence[int], *, unique: bool) -> st.SearchStrategy[list[Sent]]:
+def streams(steps_ms: Sequence[int], *, orderly: bool) -> st.SearchStrategy[list[Sent]]:
     """Draw a log of up to 40 records, with long ones as likely as short ones.
 
     A record is drawn as bytes, each of which chooses one field: one draw instead of sixteen.
@@ -144,7 +144,7 @@ def streams(steps_ms: Sequence[int], *, unique: bool) -> st.SearchStrategy[list[
     return (
         st.integers(0, 40)
         .flatmap(lambda length: st.lists(record, min_size=length, max_size=length))
-        .map(lambda drawn: _sent(drawn, unique=unique))
+        .map(lambda drawn: _sent(drawn, orderly=orderly))
     )
 
 
@@ -181,22 +181,32 @@ def value_of(drawn: Fields, received_ms: int, record_id: str) -> bytes | None:
     return json.dumps(body).encode()
 
 
-def _sent(drawn: Iterable[Fields], *, unique: bool) -> list[Sent]:
+def _sent(drawn: Iterable[Fields], *, orderly: bool) -> list[Sent]:
     records = []
-    received_ms = START_MS
+    clock_ms = START_MS
     for number, record in enumerate(drawn):
-        received_ms += record.step_ms
-        record_id = f"i{number}" if unique else f"i{record.record_id}"
+        clock_ms += record.step_ms
+        received_ms = _away_from_the_ends_of_panes(clock_ms) if orderly else clock_ms
+        record_id = f"i{number}" if orderly else f"i{record.record_id}"
         key = b"W9" if record.wrong_key else f"W{record.waybill}".encode()
         records.append(Sent(received_ms, key, value_of(record, received_ms, record_id)))
     return records
 
 
-STREAMS: Final = streams([*STEPS_MS, *BACKWARDS_MS], unique=False)
+def _away_from_the_ends_of_panes(instant_ms: int) -> int:
+    """Return an instant of the same pane that is a minute away from where parcels close."""
+    return instant_ms // PANE_MS * PANE_MS + MINUTE_MS + instant_ms % PANE_MS * 3 // 5
+
+
+STREAMS: Final = streams([*STEPS_MS, *BACKWARDS_MS], orderly=False)
 """Records received in about any order; some share source and id though they differ."""
 
-ORDERLY_STREAMS: Final = streams(STEPS_MS, unique=True)
-"""Records in the order in which they were received, each with an id of its own."""
+ORDERLY_STREAMS: Final = streams(STEPS_MS, orderly=True)
+"""Records in the order in which they were received, each with an id of its own.
+
+None was received within a minute of the end of a pane, where the final close of a parcel may lie: which
+of two records were received before it and which after it must not be in doubt.
+"""
 
 
 def batch(records: Sequence[Sent], offset: int = 0) -> Batch:
@@ -227,8 +237,7 @@ def take_plainly(waybills: Waybills, taken: Batch) -> list[Reject]:
         else:
             if received_ms > waybills.received_max_ms:
                 waybills.received_max_ms = received_ms
-                waybills.watermark_ms = received_ms - waybills.policy.disorder_ms
-                waybills.advance()
+                waybills.advance(received_ms - waybills.policy.disorder_ms)
     return rejects
 
 
