@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -36,7 +36,7 @@ BOOTSTRAP_DEFAULT: Final = "127.0.0.1:9092"  # Where the embedded broker is, unl
 REDACTED: Final = "(secret)"
 
 Clock = Literal["wall", "data"]
-AgentName = Literal["match", "rate", "rollup"]
+AgentName = Literal["match", "rate", "rollup", "notify"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Language = Literal["en", "zh"]
 ClientValue = str | int | float | bool
@@ -99,6 +99,77 @@ def _unknown(name: str, known: Sequence[str]) -> str:
 
 
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
+
+
+_HTTP_ADDRESS: Final = r"^https?://[^\s/,]+(/[^\s,]*)?$"
+_PASSWORD: Final = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
+
+
+_PLACES: Final = ("granularity", "scope_id", "city", "enterprise", "alert_id")
+
+
+def _known_places(value: str) -> str:
+    try:
+        value.format_map(dict.fromkeys(_PLACES, ""))
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"names a place that is not known: {error}") from error
+    return value
+
+
+class NotifySettings(BaseModel):
+    """The table `notify`: whom to tell of alerts, and how often."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alertmanagers: Annotated[
+        tuple[Annotated[str, Field(pattern=_HTTP_ADDRESS)], ...],
+        NoDecode,
+        BeforeValidator(_listed),
+    ] = Field(
+        (),
+        description="Addresses of Alertmanagers, http://host:port; each is told everything",
+    )
+    runbook_url: str = Field(
+        "deploy/runbooks",
+        description="Folder or address that the runbooks are under",
+    )
+    dashboard_url: Annotated[str, AfterValidator(_known_places)] = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description=(
+            "Address that shows an alert's scope, with {granularity}, {scope_id}, {city}, "
+            "{enterprise} or {alert_id} in it"
+        ),
+    )
+    resend_ms: DurationMs = Field(
+        60_000, ge=1_000, le=180_000, description="Time between two posts of an alert"
+    )
+    ahead_ms: DurationMs = Field(
+        3_600_000,
+        ge=240_000,
+        le=86_400_000,
+        description="How long an Alertmanager that hears no more keeps an alert firing",
+    )
+    ended_ms: DurationMs = Field(
+        900_000, ge=300_000, le=3_600_000, description="How long the end of an alert is posted"
+    )
+    timeout_ms: DurationMs = Field(
+        10_000, ge=100, le=60_000, description="How long one request to an Alertmanager may take"
+    )
+    http_port: int = Field(
+        8341,
+        ge=0,
+        le=65_535,
+        description="Port of /live, /ready and /metrics of `realname notify`; 0 picks a free one",
+    )
+
+    def shown(self) -> Iterator[tuple[str, object]]:
+        """Return every entry with its value, without passwords."""
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if name == "alertmanagers":
+                value = ",".join(_PASSWORD.sub(rf"\1:{REDACTED}@", address) for address in value)
+            yield name, value
 
 
 class Settings(BaseSettings):
@@ -189,6 +260,10 @@ class Settings(BaseSettings):
     java_home: str | None = Field(
         default_factory=lambda: os.environ.get("JAVA_HOME"),
         description="Java for the embedded broker, where the extra `embedded` brings none",
+    )
+    notify: NotifySettings = Field(
+        default_factory=NotifySettings,
+        description="Whom to tell of alerts, and how often",
     )
     log_level: LogLevel = Field("info", description="Least level that is logged")
     language: Language = Field("en", description="Language of headings and labels")
@@ -372,7 +447,8 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     below = (at for at in origins if at.startswith(f"{name}."))
     path = next((at for at in (*ends, *below) if at in origins), name)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        known = Settings.model_fields if len(location) == 1 else NotifySettings.model_fields
+        near = difflib.get_close_matches(location[-1], known, n=1)
         instead = f"did you mean {near[0]}?" if near else "remove it"
         return f"{origins.get(path, path)}: there is no such setting; {instead}"
     what = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -381,8 +457,13 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
     if detail["type"] == "string_pattern_mismatch":
         what = "is not of its form"
     given = detail["input"]
-    quoted = f"{given!r}: " if name != "kafka" and isinstance(given, str | int | float) else ""
-    about = Settings.model_fields[name].description if name in Settings.model_fields else None
+    # These may hold passwords.
+    secret = name == "kafka" or path == "notify.alertmanagers"
+    quoted = f"{given!r}: " if not secret and isinstance(given, str | int | float) else ""
+    told = Settings.model_fields.get(name)
+    if name == "notify" and len(location) > 1:
+        told = NotifySettings.model_fields.get(location[1])
+    about = None if told is None else told.description
     hint = f"; it means: {about}" if about else ""
     return f"{origins.get(path, path)}: {quoted}{what[:1].lower()}{what[1:]}{hint}"
 
@@ -396,6 +477,8 @@ def shown(settings: Settings) -> Iterator[tuple[str, object]]:
         value = getattr(settings, name)
         if isinstance(value, Policy):
             yield from ((f"{name}.{f.name}", getattr(value, f.name)) for f in fields(value))
+        elif isinstance(value, NotifySettings):
+            yield from ((f"{name}.{entry}", inner) for entry, inner in value.shown())
         elif isinstance(value, dict):
             for entry, inner in sorted(value.items()):
                 yield f"{name}.{entry}", REDACTED if _SECRET.search(entry) else inner

@@ -18,6 +18,7 @@ from streams.domain.category import Category
 from streams.domain.period import Granularity
 from streams.domain.verdict import RateStatus, Severity
 from streams.records import published
+from streams.records.acks import AlertAck
 from streams.records.missing import MissingParcel
 from streams.records.rejects import RejectCode
 from streams.records.shipments import (
@@ -182,6 +183,7 @@ PUBLISHED: dict[str, type[object]] = {
     "day.v1": published.DayRecord,
     "alert.v1": published.AlertRecord,
     "missing_parcel.v1": MissingParcel,
+    "alert_ack.v1": AlertAck,
 }
 
 

@@ -16,6 +16,7 @@ TOTALS: Final = "totals"
 RATES: Final = "rates"
 DAYS: Final = "days"
 ALERTS: Final = "alerts"
+ALERTS_ACKS: Final = "alerts.acks"
 PARCELS_MISSING: Final = "parcels.missing"
 REFERENCE: Final = "reference"
 MATCH_STATE: Final = "match.state"
@@ -57,6 +58,7 @@ PARTITIONS_DEFAULT: Final[Mapping[str, int]] = MappingProxyType(
         RATES: 12,
         DAYS: 12,
         ALERTS: 6,
+        ALERTS_ACKS: 1,
         REFERENCE: 1,
     },
 )
@@ -274,6 +276,17 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             config=_compacted(180),
             producers=("rollup",),
             consumers=("notify", "serve", "outside"),
+        ),
+        Topic(
+            name=ALERTS_ACKS,
+            key="alert_id|episode",
+            partitions=counts[ALERTS_ACKS],
+            description="who has taken on an alert; people write it, never the roll-ups",
+            # It names the officer.
+            personal_data=True,
+            config=_compacted(180),
+            producers=("alerts ack", "serve"),
+            consumers=("alerts", "serve"),
         ),
         Topic(
             name=PARCELS_MISSING,
