@@ -14,6 +14,7 @@ from streams.cli.show import show
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from streams.domain.policy import Policy
     from streams.kafka.loading import Loader
 
 app = typer.Typer()
@@ -38,7 +39,8 @@ def load(
     until: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="End with heartbeats of this data time in every partition."
+            metavar="TIME",
+            help="End with heartbeats in every partition, so that all up to this data time is judged.",
         ),
     ] = None,
     json: Json = False,
@@ -56,7 +58,7 @@ def load(
     from streams.kafka.loading import Loader
     from streams.records.topics import SHIPMENTS
 
-    heartbeat = None if until is None else _heartbeat(until)
+    heartbeat = None if until is None else _heartbeat(until, run.settings.policy)
     with opened(file) as lines:
         loader = Loader(run.client, run.settings.topics()[SHIPMENTS].name)
         try:
@@ -84,12 +86,12 @@ def opened(file: str) -> IO[bytes]:
         raise BadInput(f"{file} cannot be read ({error.strerror}); name another file") from error
 
 
-def _heartbeat(until: str) -> bytes:
+def _heartbeat(until: str, policy: "Policy") -> bytes:
     from streams.domain.window import instant_from_text, instant_text
     from streams.kafka.loading import heartbeat_value
 
     try:
-        return heartbeat_value(instant_text(instant_from_text(until)))
+        return heartbeat_value(instant_text(policy.beat_ms(instant_from_text(until))))
     except ValueError:
         raise BadInput(
             f"--until {until!r} is not a time with an offset; write it like "

@@ -94,17 +94,16 @@ class Replay:
             yield from self._refused(taken)
 
     def end(self, until_ms: int | None) -> Iterator[Found]:
-        """Let time pass as a heartbeat of an instant does, and yield all the rest.
+        """Let time pass up to an instant, and yield all the rest.
 
         Without an instant, just as long as it takes until the last line counts.
         """
         stream_ms = self._pipeline.stream_time_ms
         if stream_ms:
             if until_ms is None:
-                last_ms = tick_at_or_after(stream_ms + self._policy.disorder_ms)
-                until_ms = last_ms + self._policy.disorder_ms + 1
+                until_ms = tick_at_or_after(stream_ms + self._policy.disorder_ms)
             yield from self._pass_midnights(until_ms)
-            yield from self._emit(self._pipeline.take([heartbeat(until_ms)], publish=True))
+            yield from self._emit(self._pipeline.pass_time(until_ms))
         yield from self._settled_days(lambda _: True)
         yield from self._settled_missing(lambda _: True)
 

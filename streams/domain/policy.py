@@ -81,6 +81,13 @@ class Policy:
         digest = hashlib.blake2b(repr(sorted(named.items())).encode(), digest_size=4).hexdigest()
         object.__setattr__(self, "caliber_id", f"c1-{digest}")
 
+    def beat_ms(self, until_ms: int) -> int:
+        """Return when a heartbeat must be received for everything up to `until_ms` to be over.
+
+        A record that is received at the very watermark may still come, hence the millisecond.
+        """
+        return until_ms + self.disorder_ms + 1
+
 
 def as_mapping(policy: Policy) -> Mapping[str, float]:
     """Return the figures by name, for display."""

@@ -72,7 +72,7 @@ class Pipeline:
 
     def __init__(self, policy: Policy, history: ReferenceHistory, *, clock: Clock = "data") -> None:
         """Start with nothing taken in. `history` may grow later."""
-        self._disorder_ms = policy.disorder_ms
+        self._policy = policy
         self._shipments = MatchPartition(0, policy, history, counts_partitions=1, clock=clock)
         self._match = _Link(self._shipments)
         self._rate = _Link(RatePartition(0, policy, history, sources=1))
@@ -100,9 +100,7 @@ class Pipeline:
 
     def pass_time(self, until_ms: int, *, publish: bool = True) -> list[Output]:
         """Let time pass without records, until all ticks at or before `until_ms` are over."""
-        # A tick is over once the watermark is behind it.
-        received_ms = until_ms + self._disorder_ms + 1
-        return self.take([heartbeat(received_ms)], publish=publish)
+        return self.take([heartbeat(self._policy.beat_ms(until_ms))], publish=publish)
 
     def _flush(self, *, publish: bool) -> list[Output]:
         leaving: list[Output] = []

@@ -122,7 +122,7 @@ class TestLoad:
         assert "1 sent, 0 refused, 2 heartbeats" in result.out
         found = read(broker, topics["shipments"])
         last = {partition: value for partition, _, value in found}
-        beat = {"type": "stream.heartbeat", "received_at": "2017-09-09T12:00:00+08:00"}
+        beat = {"type": "stream.heartbeat", "received_at": "2017-09-09T12:01:00.001+08:00"}
         assert [json.loads(value or b"") for value in last.values()] == [beat, beat]
 
     def test_a_heartbeat_in_the_file_goes_to_every_partition(
