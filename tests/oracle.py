@@ -167,16 +167,19 @@ def judge(
         if isinstance(read, str):
             dead[read] += 1
             continue
-        if read is None:
-            continue
-        now = max(read.received, watermark)
-        watermark = max(watermark, read.received - MINUTE)
-        waybills[read.waybill].append((now, read))
+        if isinstance(read, Fact):
+            now, arrivals = max(read.received, watermark), waybills[read.waybill]
+            if is_too_late(read, now) and not is_closed(arrivals, now, reference):
+                dead["too_late"] += 1
+                continue
+            arrivals.append((now, read))
+        received = read.received if isinstance(read, Fact) else read
+        watermark = max(watermark, received - MINUTE)
 
     sums = _Sums(until_ms)
     missing = set()
     for waybill, arrivals in waybills.items():
-        parcel = _Parcel(sums, reference, dead)
+        parcel = _Parcel(sums, reference)
         for now, fact in arrivals:
             parcel.arrive(fact, now)
         parcel.time_passes(until_ms)
@@ -185,13 +188,27 @@ def judge(
     return sums.truth(reference, missing, dead)
 
 
-def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact | str | None:
-    """Return the record, or the code with which it is refused, or None for a heartbeat."""
+def is_too_late(fact: Fact, now: int) -> bool:
+    """Whether a collection's own final close has come; then no open parcel takes it in."""
+    return fact.kind == COLLECTED and end_of(fact.time) + CLOSE <= now
+
+
+def is_closed(arrivals: Iterable[tuple[int, Fact]], now: int, reference: Reference) -> bool:
+    """Whether a waybill's parcel is closed at an instant, and still recognised."""
+    parcel = _Parcel(_Sums(0), reference)
+    for arrived, fact in arrivals:
+        parcel.arrive(fact, arrived)
+    parcel.time_passes(now)
+    return parcel.closed is not None
+
+
+def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact | str | int:
+    """Return the record, or the code with which it is refused, or when a heartbeat was received."""
     body = json_object(value)
     if isinstance(body, str):
         return body
     if body.get("type") == HEARTBEAT:
-        return None
+        return heartbeat(body)
     kind = body.get("type")
     if not isinstance(kind, str) or kind not in REQUIRED:
         return "unknown_type"
@@ -221,6 +238,16 @@ def parse(key: bytes | None, value: bytes | None, reference: Reference) -> Fact 
         intern(result),
     )
     return unusable(key, fact, reference) or fact
+
+
+def heartbeat(body: Mapping[str, Any]) -> str | int:
+    """Return when it was received, 0 if it does not say, or why it is refused."""
+    text = body.get("received_at")
+    if text is None:
+        return 0
+    if not isinstance(text, str) or not 1 <= len(text) <= OPTIONAL["received_at"]:
+        return "schema"
+    return instant(text) or "bad_time"
 
 
 def json_object(value: bytes | None) -> dict[str, Any] | str:
@@ -262,8 +289,8 @@ def breaks_schema(kind: str, body: dict[str, Any]) -> bool:
 class _Parcel:
     """The facts of one waybill, one after the other."""
 
-    def __init__(self, sums: "_Sums", reference: Reference, dead: Counter[str]) -> None:
-        self.sums, self.reference, self.dead = sums, reference, dead
+    def __init__(self, sums: "_Sums", reference: Reference) -> None:
+        self.sums, self.reference = sums, reference
         self.facts: list[Fact] = []
         self.closed: Cell | None = None
         self.last: list[Fact] = []  # As they were at the close.
@@ -276,9 +303,9 @@ class _Parcel:
                 self.late.add((fact.source, fact.id))
                 self.sums.add(now, self.closed, {"after_close": 1})
             return
-        if not self.facts and fact.kind == COLLECTED and end_of(fact.time) + CLOSE <= now:
-            self.dead["too_late"] += 1
-            return
+        if end_of(fact.time) + CLOSE <= fact.received:
+            # What is uploaded that late waits for its collection from then on.
+            fact = fact._replace(time=fact.received)
         before = self.counts()
         self.facts.append(fact)
         for (cell, figures), sign in ((before, -1), (self.counts(), 1)):

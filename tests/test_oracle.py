@@ -185,6 +185,35 @@ def test_an_earlier_collection_takes_the_parcel_away_from_its_outlet(
     assert truth.days["REGION", "150000", "2017-09-08"]["eligible"] == 1
 
 
+def test_a_collection_is_too_late_by_itself_though_its_waybill_is_open(
+    reference: oracle.Reference,
+) -> None:
+    history = [taken("+2 10:00"), taken("10:00", "+3 10:05")]
+    truth = judged(reference, history, until="+3 11:00")
+    assert dict(truth.dead_letters) == {"too_late": 1}
+    assert truth.days["OUTLET", "A", "2017-09-10"]["rescans"] == 0
+
+
+def test_a_fact_uploaded_after_its_final_close_waits_from_then_on(
+    reference: oracle.Reference,
+) -> None:
+    late = held("10:00", "+3 10:05")
+    collected = judged(reference, [late, taken("+3 10:00", "+3 11:00")], until="+3 14:00")
+    figures = collected.days["OUTLET", "A", "2017-09-11"]
+    assert (figures["covered_on_time"], figures["backdated"]) == (1, 1)
+    never = judged(reference, [late], until="+6 10:10")
+    assert never.days["OUTLET", "A", "2017-09-11"]["orphans"] == 1
+
+
+def test_what_is_refused_moves_no_clock_and_a_heartbeat_does(reference: oracle.Reference) -> None:
+    refused = taken("10:00", "+3 10:07", waybill_no="V")  # Its own final close has come.
+    beat = {**refused, "type": oracle.HEARTBEAT}
+    last = registered("+3 10:04")
+    for between, name in ((refused, "covered_late"), (beat, "after_close")):
+        truth = judged(reference, [taken("10:01"), between, last], until="+4 00:00")
+        assert truth.days["OUTLET", "A", "2017-09-08"][name] == 1
+
+
 YOUNG = [
     ("12:04", [taken("10:00"), registered("11:00")], {"covered_young": 1}),
     ("12:04", [taken("10:00")], {"pending": 1}),
