@@ -61,7 +61,7 @@ REFERENCE_WAIT_S: Final = 240.0
 """How long a stage waits for reference data that its input was made with; below the time after which
 the group takes the partitions away."""
 PRODUCER_PAUSE_S: Final = 8.0
-"""Between losing a producer and making a new one. If another process has our slot, it has our place
+"""Between being fenced and making a new producer. If another process has our slot, it has our place
 in the group as well, and our consumer is told within a heartbeat: then the process ends instead."""
 assert PRODUCER_PAUSE_S * 1_000 > SESSION_TIMEOUT_MS, "or two workers of one slot keep fencing"
 INPUT_TRUNCATION_S: Final = 60.0
@@ -237,7 +237,7 @@ class Runner:
             crash=config.crash,
         )
         self._producer = self._new_producer()
-        self._producer_lost_s: float | None = None
+        self._producer_back_s: float | None = None
         self._consumer = GroupConsumer(
             consumer_config(config.client, group=self._id(), instance=config.slot),
             topic=self._input,
@@ -278,7 +278,7 @@ class Runner:
 
         """
         polled = self._consumer.poll(POLL_S)
-        if self._producer_lost_s is None or self._producer_is_back(self._producer_lost_s):
+        if self._producer_back_s is None or self._producer_is_back(self._producer_back_s):
             self._work(polled, hand_over)
         self._telemetry.stepped()
 
@@ -303,7 +303,7 @@ class Runner:
         self._truncate_input()
         # Last, since it may take long: what is restored is not touched before the next poll has told
         # what the group has decided meanwhile.
-        if self._producer_lost_s is None:
+        if self._producer_back_s is None:
             self._restore_assigned()
 
     def apply(self, batches: Sequence[PartitionBatch]) -> None:
@@ -357,15 +357,16 @@ class Runner:
 
     def _lose_producer(self, lost: ProducerLost) -> None:
         """Drop all states without a word to Kafka; go on later from what the state log says."""
+        pause_s = PRODUCER_PAUSE_S if lost.fenced else 0.0
         LOGGER.error(
             "%s: the transactional producer is lost, probably to an outage of Kafka; going on from "
             "the state log in %.0f s unless another worker has this slot (%s)",
             self._plan.name,
-            PRODUCER_PAUSE_S,
+            pause_s,
             lost,
         )
         self._telemetry.aborted("producer_lost")
-        self._producer_lost_s = self._now_s()
+        self._producer_back_s = self._now_s() + pause_s
         self._consumer.stop_reading(self._owned)
         self._owned.clear()
         self._paused.clear()
@@ -373,14 +374,14 @@ class Runner:
         self._retry_at_s = 0.0
         self._telemetry.assigned(0, len(self._assigned))
 
-    def _producer_is_back(self, lost_s: float) -> bool:
-        """After a while in which a fenced consumer would have ended the process, begin anew."""
-        if self._now_s() - lost_s < PRODUCER_PAUSE_S:
+    def _producer_is_back(self, back_s: float) -> bool:
+        """Make a new producer when it is time to."""
+        if self._now_s() < back_s:
             return False
         self._producer.close()
         self._producer = self._new_producer()
         self._producer.init()
-        self._producer_lost_s = None
+        self._producer_back_s = None
         return True
 
     def _drop(self, partitions: Sequence[int]) -> None:

@@ -97,6 +97,8 @@ def consumer_config(client: Mapping[str, Any], *, group: str, instance: str) -> 
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",
         "enable.partition.eof": True,
+        # The end of a partition is told by an empty answer, which a broker holds back so long.
+        "fetch.wait.max.ms": 100,
         # The default waits a second whenever the queue is full, which starves a fast reader.
         "fetch.queue.backoff.ms": 10,
         "queued.min.messages": 200_000,
@@ -290,7 +292,12 @@ class GroupConsumer:
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
 
-    def _on_revoke(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+        if consumer.memberid() != self._member_id:
+            # The client has rejoined under a new id before this was called, and says no more that
+            # the partitions are lost; they are.
+            self._on_lost(consumer, places)
+            return
         try:
             self._handler.revoked([place.partition for place in places])
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)

@@ -248,6 +248,8 @@ class StateLogs(Generic[State]):
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
+            # The end of a partition is told by an empty answer, which a broker holds back so long.
+            "fetch.wait.max.ms": 10,
         }
 
     def _patiently(self, ask: Callable[[int, float], Answer], partition: int) -> Answer:

@@ -54,7 +54,15 @@ class ProducerLost(Exception):  # noqa: N818 (it states what has happened)
     Another producer may have taken its transactional id; or the broker has, after an outage longer
     than TRANSACTION_TIMEOUT_MS, which looks the same from here. A new producer can go on, from what
     the state log says.
+
+    Attributes:
+        fenced: Whether another may have the id; False when there was no answer at all.
+
     """
+
+    def __init__(self, message: str, *, fenced: bool) -> None:
+        super().__init__(message)
+        self.fenced = fenced
 
 
 class GaveUp(Exception):  # noqa: N818 (it states what has happened)
@@ -195,7 +203,7 @@ class TransactionalProducer:
         thread.start()
         thread.join(CALL_TIMEOUT_S + HANG_MARGIN_S)
         if thread.is_alive():
-            raise ProducerLost("no answer for committing offsets")
+            raise ProducerLost("no answer for committing offsets", fenced=False)
         if raised and isinstance(raised[0], KafkaException):
             self._fail(_error_of(raised[0]), "commit offsets")
         if raised:
@@ -237,7 +245,9 @@ class TransactionalProducer:
                 self._end_if_fenced(error)
                 if not error.retriable():
                     # No transaction can follow one that cannot be ended.
-                    raise ProducerLost(f"cannot abort a transaction ({error.str()})") from raised
+                    raise ProducerLost(
+                        f"cannot abort a transaction ({error.str()})", fenced=True
+                    ) from raised
                 self._wait(error, "abort a transaction")
             else:
                 self._open = False
@@ -264,7 +274,7 @@ class TransactionalProducer:
             return
         if is_member_fenced(error):
             self._end_process(f"another worker has its place ({error.name()}: {error.str()})")
-        raise ProducerLost(f"{error.name()}: {error.str()}")
+        raise ProducerLost(f"{error.name()}: {error.str()}", fenced=True)
 
     def _wait(self, error: KafkaError, doing: str) -> None:
         if self._give_up():

@@ -1,6 +1,6 @@
 """Runs the real worker over the counting stage, as a process of its own.
 
-    counting_worker.py BOOTSTRAP PREFIX DATA_DIR HTTP_PORT PROCESSES [CRASH_PLAN]
+counting_worker.py BOOTSTRAP PREFIX DATA_DIR HTTP_PORT PROCESSES [CRASH_PLAN]
 """
 
 import logging

@@ -3,18 +3,24 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.agents.runner import Runner
 from streams.kafka.broker import EmbeddedBroker
+from streams.kafka.client import client_config
 from streams.kafka.crash import CRASH_POINTS
 from streams.kafka.fencing import EXIT_FENCED
-from streams.records.topics import SHIPMENTS, SHIPMENTS_DLQ, Topic
+from streams.kafka.topics import create_topics
+from streams.kafka.transaction import TRANSACTION_TIMEOUT_MS
+from streams.records.topics import SHIPMENTS, SHIPMENTS_DLQ, Topic, catalogue
+from tests.conftest import FEW_PARTITIONS, NewBroker
 from tests.kafka.counting import (
     COUNTING,
     committed_offsets,
@@ -204,3 +210,25 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "timed out"
         time.sleep(0.1)
+
+
+def test_a_worker_outlives_a_broker_that_is_killed_and_stays_away_longer_than_a_transaction(
+    new_broker: NewBroker, prefix: str
+) -> None:
+    own = new_broker("outage")
+    own.start()
+    admin = AdminClient(client_config(own.bootstrap, client_id="tests"))
+    create_topics(admin, catalogue(prefix, FEW_PARTITIONS), replication_factor=1)
+    runner = Runner(COUNTING, runner_config(own.bootstrap, prefix))
+    runner.start()
+    produce(own.bootstrap, prefix + SHIPMENTS, KEYS)
+    run_until(runner, lambda: all_committed(own, prefix))
+    produce(own.bootstrap, prefix + SHIPMENTS, KEYS)
+    own.kill()
+    away = threading.Timer(TRANSACTION_TIMEOUT_MS / 1_000 + 1, own.start)
+    away.start()
+    while away.is_alive():
+        runner.step(runner.apply)
+    run_until(runner, lambda: all_committed(own, prefix), timeout_s=60)
+    runner.close()
+    check_exact(own, prefix, times(2))
