@@ -144,7 +144,8 @@ class LineTable:
         worst = self._worst(ranks, shortfalls)
         at = (worst, np.arange(n.shape[1]))
         judged = enough & applies
-        clear = judged.any(axis=0) & ((rates >= self.margins) | ~judged).all(axis=0)
+        unclear = judged & (rates < self.margins)
+        clear = np.logical_and(judged.any(axis=0), ~unclear.any(axis=0))
         rank, shortfall = ranks[at], shortfalls[at]
         bounds = np.where(rank == RANK_TICKET, ticket[at], page[at])
         found = Verdicts(
@@ -168,7 +169,8 @@ class LineTable:
         for column in (shortfalls, self.targets):
             values = np.where(left, column, -np.inf)
             left = values == values.max(axis=0)
-        return left.argmax(axis=0)
+        first: Ints = left.argmax(axis=0)
+        return first
 
     def _severities(self, ranks: Ints, shortfalls: Floats, lines: Ints) -> Ints:
         steps = self.least_severities[lines]
@@ -249,15 +251,18 @@ class _Bench:
                 applies = applies.copy()
                 applies[at] = False
                 continue
-            n[at] = np.bincount(line.scopes, span[0][line.groups], self._count)
-            part = (span[1] + span[2])[line.groups]
-            covered[at] = np.bincount(line.scopes, part, self._count)
+            n[at] = self._part_sums(line, span[0])
+            covered[at] = self._part_sums(line, span[1] + span[2])
         return n, covered, applies
 
     def _sums(self, column: Array) -> Floats:
         size = len(self._lines) * self._count
-        sums: Floats = np.bincount(self._keys, column[self._groups], size)
+        sums = np.bincount(self._keys, column[self._groups], size).astype(np.float64, copy=False)
         return sums.reshape(-1, self._count)
+
+    def _part_sums(self, line: _Line, column: Array) -> Floats:
+        sums = np.bincount(line.scopes, column[line.groups], self._count)
+        return sums.astype(np.float64, copy=False)
 
     def pending(self, windows: Windows, day: int) -> Ints:
         """Return, by scope, the young, unregistered parcels of the worst line's groups."""
@@ -267,7 +272,7 @@ class _Bench:
         found = np.zeros(self._count, np.intp)
         sums = self._sums(waiting)
         for at, line in self._parts:
-            sums[at] = np.bincount(line.scopes, waiting[line.groups], self._count)
+            sums[at] = self._part_sums(line, waiting)
         if self._lines:
             found[:] = sums[self.worst, np.arange(self._count)]
         return found

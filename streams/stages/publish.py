@@ -280,8 +280,7 @@ def _window_figures(table: FigureColumns) -> list[WindowFigures]:
 
 def _first_issues(table: FigureColumns, ticks: Int64s) -> Sequence[FirstIssue | None]:
     rates = (rounded(table.rate), rounded(table.on_time_rate))
-    rows = zip(ticks.tolist(), *_counts(table), *rates, strict=True)
-    return [
-        FirstIssue(*row, as_of=instant_text(tick * TICK_MS)) if tick else None
-        for tick, *row in rows
-    ]
+    as_of = [instant_text(tick * TICK_MS) for tick in ticks.tolist()]
+    rows = zip(*_counts(table), *rates, as_of, strict=True)
+    issues = [FirstIssue(*row) for row in rows]
+    return [issue if tick else None for issue, tick in zip(issues, ticks.tolist(), strict=True)]

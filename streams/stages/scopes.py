@@ -269,7 +269,7 @@ class RollupScopes(_Groups):
             for key in rollup_keys(outlet.enterprise_id, outlet.county_code):
                 tallies.setdefault(key, Tally())[outlet.duty_group] += 1
         self._duty = {
-            key: min(tally, key=lambda group, tally=tally: (-tally[group], group))
+            key: min(tally.items(), key=lambda of: (-of[1], of[0]))[0]
             for key, tally in tallies.items()
         }
 

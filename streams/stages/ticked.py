@@ -81,7 +81,7 @@ class TickedStage:
         self._committed_offset = 0
         self._applied: list[tuple[int, bytes]] = []  # Offset and value, since the last commit.
         self._peeked: dict[int, Changes] = {}
-        self._published_tick = -1  # All changes up to here are published and committed.
+        self._published_tick = 0  # All changes up to here are published and committed.
         self._drained: tuple[int, int] | None = None  # Records applied, and tick published.
 
     # --- what subclasses add ---
@@ -192,7 +192,7 @@ class TickedStage:
 
     def restored(self) -> None:
         """Say that restoring is over; every scope is due to be published again."""
-        self._published_tick = -1
+        self._published_tick = 0
 
     # --- ticks ---
 
@@ -409,6 +409,7 @@ class TickedStage:
         judged_ms = self._judged_ms(tick)
         self._boundary = self._next_boundary(judged_ms)
         self.judge.prepare(self.reference, day_of(judged_ms), judged_ms)
+        self.judge.judge()  # Says nothing new, but whose line is the worst.
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -38,7 +38,7 @@ from streams.stages.columns import (
 CORE: Final = 3
 """The counters that a rate is made of come first: eligible, covered on time, covered late."""
 
-assert [Counter.ELIGIBLE, Counter.COVERED_ON_TIME, Counter.COVERED_LATE] == list(range(CORE))
+assert list(range(CORE)) == [Counter.ELIGIBLE, Counter.COVERED_ON_TIME, Counter.COVERED_LATE]
 
 MATURE: Final = COUNTERS
 """In a day's columns all counters come first, then the mature parcels of the core ones."""

@@ -1,0 +1,117 @@
+"""Where parcels count: places, moves, and the numbering of scopes."""
+
+import numpy as np
+import pytest
+
+from streams.domain.cell import PANE_BITS
+from streams.domain.period import Granularity
+from streams.reference.types import Move
+from streams.stages.columns import Index, distinct
+from streams.stages.scopes import (
+    OutletScopes,
+    RollupScopes,
+    Scope,
+    city_of,
+    region_of,
+    rollup_keys,
+)
+from tests.stages.feeds import (
+    DAY,
+    MIDNIGHT_TICK,
+    a_cell,
+    a_period,
+    a_reference,
+    an_outlet,
+    parcels,
+    records,
+    run_both,
+)
+
+# Until the day before DAY the outlet was the other enterprise's, in Baotou.
+MOVED = an_outlet(0, moves=(Move(until_day=DAY, enterprise_id="E-ZTO", county_code="150202"),))
+BOTH_DAYS = [*parcels(0, at=-30, count=10), *parcels(0, at=30, count=7)]
+
+
+def test_a_moved_outlets_parcels_count_where_it_was_on_their_day() -> None:
+    reference = a_reference(outlets=[MOVED])
+    _, rollup = run_both(reference, BOTH_DAYS, until=MIDNIGHT_TICK + 60)
+    days = records(rollup.commit(publish=True), "days")
+    found = {
+        key: day["eligible"]
+        for key, day in days.items()
+        if day["granularity"] in {"COUNTY", "ENTERPRISE"}
+    }
+    assert found == {
+        "COUNTY|150202|2017-09-07": 10,
+        "ENTERPRISE|E-ZTO|2017-09-07": 10,
+        "COUNTY|150102|2017-09-08": 7,
+        "ENTERPRISE|E-YUN|2017-09-08": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("until", "period"),
+    [
+        (-10, "EP"),  # On the day before midnight the outlet lay in the period's origin.
+        (60, None),  # After it, it does not.
+    ],
+)
+def test_a_period_rules_a_moved_outlet_where_it_was(until: int, period: str | None) -> None:
+    reference = a_reference(a_period("EP", origin=("150202",)), outlets=[MOVED])
+    rate, _ = run_both(reference, BOTH_DAYS, until=MIDNIGHT_TICK + until)
+    verdict = records(rate.commit(publish=True), "rates")["OUTLET|O-000"]["verdict"]
+    assert verdict["event_period_id"] == period
+
+
+def test_of_several_moves_the_earliest_that_still_holds_counts() -> None:
+    moves = (
+        Move(until_day=DAY - 5, enterprise_id="E-YUN", county_code="150601"),
+        Move(until_day=DAY, enterprise_id="E-ZTO", county_code="150202"),
+    )
+    scopes = OutletScopes()
+    scopes.take(a_reference(outlets=[an_outlet(0, moves=moves)]))
+    scopes.follow(Index(np.array([a_cell(0, 0) >> PANE_BITS], np.int64)))
+    pairs = [int(scopes.pairs_on(day)[0]) for day in (DAY - 6, DAY - 5, DAY - 1, DAY)]
+    assert pairs == [3, 1 << 8 | 2, 1 << 8 | 2, 0]
+    assert scopes.last_move_day == DAY
+
+
+def test_a_county_belongs_to_its_city_and_region() -> None:
+    assert (city_of("152201"), region_of("152201")) == ("152200", "150000")
+    assert city_of("150172") == "150100"  # A development zone, not in GB/T 2260.
+    assert rollup_keys("E", "150102") == (
+        (Granularity.COUNTY, "150102"),
+        (Granularity.CITY, "150100"),
+        (Granularity.ENTERPRISE, "E"),
+        (Granularity.ENTERPRISE_CITY, "E|150100"),
+        (Granularity.REGION, "150000"),
+    )
+
+
+def test_a_scope_names_what_it_lies_in_and_the_duty_group_of_most_of_its_outlets() -> None:
+    scopes = RollupScopes()
+    scopes.take(a_reference(outlets=[an_outlet(0), an_outlet(1)]))
+    scopes.follow(Index(np.array([a_cell(0, 0) >> PANE_BITS], np.int64)))
+    found = [scopes.scope(number) for number in range(scopes.count)]
+    assert found == [
+        Scope(Granularity.COUNTY, "150102", "150100", "150102", None, "150102-duty"),
+        Scope(Granularity.CITY, "150100", "150100", None, None, "150102-duty"),
+        Scope(Granularity.ENTERPRISE, "E-YUN", None, None, "E-YUN", "150102-duty"),
+        Scope(Granularity.ENTERPRISE_CITY, "E-YUN|150100", "150100", None, "E-YUN", "150102-duty"),
+        Scope(Granularity.REGION, "150000", None, None, None, "150102-duty"),
+    ]
+    assert scopes.number_of(Granularity.CITY, "150200") is None
+
+
+def test_new_keys_are_numbered_in_rising_order_and_keep_their_numbers() -> None:
+    index = Index()
+    assert index.find(np.array([30, 10, 30], np.int64)).tolist() == [1, 0, 1]
+    assert index.find(np.array([20, 10, 5], np.int64)).tolist() == [3, 0, 2]
+    assert index.keys.tolist() == [10, 30, 5, 20]
+    assert index.find(np.empty(0, np.int64)).tolist() == []
+    assert Index(index.keys).find(np.array([5, 30], np.int64)).tolist() == [2, 1]
+
+
+def test_distinct_numbers_come_once_and_in_order() -> None:
+    assert distinct(np.array([7, 5, 7, 9], np.intp)) == [5, 7, 9]
+    assert distinct(np.empty(0, np.intp)) == []
