@@ -112,14 +112,14 @@ class Lookup:
         """Return the upload time of a collection's cover by a filed agreement, or None."""
         return _cover(self._reference, collection)
 
-    def cover_awaited(self, collection: Collection, received_max_ms: int) -> int | None:
+    def cover_awaited(self, collection: Collection, judged_until_ms: int) -> int | None:
         """Return the same for a collection that waits for a filing which takes effect now.
 
         Time may be ahead: the collection may have come after a withdrawal that is yet to take effect
         here. So the filing must stand in the newest version that any record was judged by as well;
         what that withdrew is still there for the collections before.
         """
-        newest = self._history.at(tick_at_or_after(received_max_ms))
+        newest = self._history.at(tick_at_or_after(judged_until_ms))
         if newest is not self._reference and _cover(newest, collection) is None:
             return None
         return _cover(self._reference, collection)

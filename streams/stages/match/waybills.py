@@ -121,8 +121,11 @@ class Waybills:
     def requeue(self) -> None:
         """Build the queues from what is open and closed, then let time do what it has done."""
         self.forget_queues()
-        for closed, cell in self.closed.items():
-            self.agenda.enter_closed(cell & PANE_MASK, closed)
+        for closed, cell in list(self.closed.items()):
+            if self._forget_at(cell) > self.watermark_ms:
+                self.agenda.enter_closed(cell & PANE_MASK, closed)
+            else:
+                del self.closed[closed]  # The log does not say who was forgotten.
         for key, entry in self.entries.items():
             if entry[0] in (COLLECTED, AGREED, BOTH):
                 self.agenda.enter_collected(int.from_bytes(entry[1:9], "little") & PANE_MASK, key)
@@ -130,6 +133,8 @@ class Waybills:
                 self._queue(key, packed.unpack(entry, self.sources))
         self.note_new_reference()
         self.advance(self.watermark_ms)
+        for closed in self.late.keys() - self.closed.keys():
+            del self.late[closed]
 
     def forget_changes(self) -> None:
         """Start anew to note what changes: all up to here is durable."""
@@ -213,10 +218,14 @@ class Waybills:
         cell = self.closed.get(closed)
         if cell is None:
             return False
-        if pane_end_ms(cell & PANE_MASK) + self.policy.closed_kept_ms > now_ms:
+        if self._forget_at(cell) > now_ms:
             return True
         self._forget_closed(closed)
         return False
+
+    def _forget_at(self, cell: int) -> int:
+        """Return until when a parcel that closed in a cell is recognised."""
+        return pane_end_ms(cell & PANE_MASK) + self.policy.closed_kept_ms
 
     def _forget_closed(self, closed: int) -> None:
         """Recognise a closed parcel no more; what comes of its waybill begins anew."""
@@ -372,7 +381,8 @@ class Waybills:
                 self._close_pane(event.pane)
             elif event.what is Due.FORGET:
                 for closed in self.agenda.closed.pop(event.pane, ()):
-                    self._forget_closed(closed)
+                    if self.closed.get(closed, -1) & PANE_MASK == event.pane:
+                        self._forget_closed(closed)
             else:
                 self._cover_awaiting(event.due_ms)
         self.watermark_ms = until_ms
@@ -485,7 +495,7 @@ class Waybills:
         if parcel is None or owner is None or owner.agreement_id != agreement_id or owner.cover_ms:
             return
         before = self._standing(parcel)
-        owner.cover_ms = self.lookup.cover_awaited(owner, self.received_max_ms)
+        owner.cover_ms = self.lookup.cover_awaited(owner, max(self.received_max_ms, effective_ms))
         if owner.cover_ms is None:
             self._filings_awaited.setdefault(agreement_id, set()).add(key)
         else:
