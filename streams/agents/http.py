@@ -3,11 +3,10 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from streams.agents.telemetry import Telemetry
 from streams.metrics import Metrics
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -15,14 +14,28 @@ LOGGER: Final = logging.getLogger(__name__)
 METRICS_CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class Health(Protocol):
+    """What is known of something that runs."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it makes progress, or is getting there."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """Whether it does what it is for."""
+        ...
+
+
 class HealthServer:
-    """Serves what is known of the runners of this process.
+    """Serves what is known of the runners of this process, or of others that run.
 
     `/live` is 200 while every stage makes progress or is restoring, else 503: restart the worker.
     `/ready` is 200 once every assigned partition is restored, else 503. Both name the stages.
     """
 
-    def __init__(self, telemetries: Mapping[str, Telemetry], metrics: Metrics) -> None:
+    def __init__(self, telemetries: Mapping[str, Health], metrics: Metrics) -> None:
         self._telemetries = telemetries
         self._metrics = metrics
         app = web.Application()

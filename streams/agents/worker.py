@@ -44,6 +44,7 @@ from streams.kafka.restore import StateRefused
 from streams.kafka.topics import check_topics
 from streams.kafka.transaction import GaveUp
 from streams.metrics import Metrics
+from streams.notify.service import NotifyConfig, NotifyService
 from streams.records.rejects import TooManyRejects
 from streams.records.topics import REFERENCE, SHIPMENTS_DLQ, catalogue
 from streams.reference.types import ReferenceHistory
@@ -84,6 +85,7 @@ class WorkerConfig:
         crash: Where a test ends the process, see `streams.kafka.crash`.
         snapshot_bytes_min: A state log smaller than this gets no snapshot.
         topology: The stages; tests may bring their own.
+        notify: How to tell Alertmanagers of alerts, in the first process; None tells nobody.
 
     """
 
@@ -105,6 +107,7 @@ class WorkerConfig:
     crash: str = ""
     snapshot_bytes_min: int = 16 * 1024 * 1024
     topology: Mapping[str, StageDefinition] = field(default_factory=lambda: TOPOLOGY)
+    notify: NotifyConfig | None = None
 
 
 def run_worker(config: WorkerConfig) -> int:
@@ -150,6 +153,7 @@ class _Worker:
         self._config = config
         self._metrics = Metrics()
         self._telemetries = {name: Telemetry(name, self._metrics) for name in config.agents}
+        self._notify = NotifyService(config.notify, self._metrics) if config.notify else None
         self._ended = asyncio.Event()
         self._raised: list[BaseException] = []
 
@@ -168,11 +172,12 @@ class _Worker:
             app.flow_control.resume()
             for channel in channels:
                 await app.add_runtime_dependency(channel)
+            notifying = self._start_notify()
             LOGGER.info("running %s in slot %s", ", ".join(self._config.agents), self._config.slot)
             await self._ended.wait()
             LOGGER.info("stopping: flushing and leaving the groups")
             # All at once: each may need the whole time.
-            await asyncio.gather(*(channel.stop() for channel in channels))
+            await asyncio.gather(notifying, *(channel.stop() for channel in channels))
             with suppress(TimeoutError):
                 await asyncio.wait_for(app.stop(), STOP_TIMEOUT_S)
         finally:
@@ -183,7 +188,8 @@ class _Worker:
     async def _start_server(self) -> HealthServer | None:
         if self._config.http_port is None:
             return None
-        server = HealthServer(self._telemetries, self._metrics)
+        notify = {} if self._notify is None else {"notify": self._notify}
+        server = HealthServer({**self._telemetries, **notify}, self._metrics)
         await server.start(self._config.http_host, self._config.http_port)
         return server
 
@@ -224,6 +230,19 @@ class _Worker:
             telemetry=self._telemetries[name],
         )
         return add_agent(app, name, runner, on_end=self._on_end)
+
+    def _start_notify(self) -> "asyncio.Future[None]":
+        """Start telling Alertmanagers, if any are named; it stops when the worker is told to."""
+
+        async def tell() -> None:
+            if self._notify is None:
+                return
+            try:
+                await self._notify.run(self._ended)
+            except Exception as raised:  # noqa: BLE001 (what ended it is told as a stage's end is)
+                self._on_end(raised)
+
+        return asyncio.ensure_future(tell())
 
     def _on_end(self, raised: BaseException | None) -> None:
         if raised is not None:
@@ -287,7 +306,10 @@ def _run_processes(config: WorkerConfig) -> int:
 
 def _config_of(config: WorkerConfig, number: int) -> WorkerConfig:
     port = config.http_port + number if config.http_port else config.http_port
-    return replace(config, slot=f"{config.slot}.{number}", processes=1, http_port=port)
+    notify = config.notify if number == 0 else None
+    return replace(
+        config, slot=f"{config.slot}.{number}", processes=1, http_port=port, notify=notify
+    )
 
 
 def _process(config: WorkerConfig) -> None:

@@ -6,12 +6,15 @@ import typer
 
 from streams.cli import (
     alerts,
+    alerts_ack,
+    alerts_test,
     broker,
     config,
     dlq,
     doctor,
     load,
     missing,
+    notify,
     rates,
     reference,
     replay,
@@ -71,12 +74,13 @@ for group, name in (
     (reference.agreements_app, "agreements"),
     (reference.sources_app, "sources"),
     (worker.app, None),
+    (notify.app, None),
     (serve.app, None),
     (load.app, None),
     (simulate.app, None),
     (wait.app, None),
     (rates.app, None),
-    (alerts.app, None),
+    (alerts.app, "alerts"),
     (missing.app, None),
     (replay.app, None),
     (dlq.app, "dlq"),
@@ -85,3 +89,6 @@ for group, name in (
     (config.app, "config"),
 ):
     app.add_typer(group, name=name)
+
+for more in (alerts_ack.app, alerts_test.app):
+    alerts.app.add_typer(more)

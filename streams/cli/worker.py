@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from streams.cli.exits import Exit
+from streams.cli.exits import BadInput, Exit
 from streams.cli.run import Run, command
 
 if TYPE_CHECKING:
@@ -65,17 +65,22 @@ def worker(
 
 
 def worker_config(settings: "Settings") -> "WorkerConfig":
-    """Return how a worker with these settings runs."""
+    """Return how a worker with these settings runs. It tells Alertmanagers if any are named."""
     from streams import logs
     from streams.agents.worker import WorkerConfig
+    from streams.cli.notify import NOTIFY, notify_config
 
+    stages = tuple(agent for agent in settings.agents if agent != NOTIFY)
+    if not stages:
+        raise BadInput("--agents names only notify; run `realname notify` instead")
     return WorkerConfig(
         bootstrap=settings.bootstrap,
         prefix=settings.prefix,
         data_dir=Path(settings.data_dir) / "worker",
         kafka=settings.kafka,
         partitions=settings.partitions,
-        agents=settings.agents,
+        agents=stages,
+        notify=notify_config(settings) if NOTIFY in settings.agents else None,
         slot=settings.slot,
         processes=settings.processes,
         clock=settings.clock,
