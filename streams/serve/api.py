@@ -153,7 +153,7 @@ def _lists(service: Service) -> APIRouter:
         access: Annotated[Access, known],
     ) -> Response:
         page = page_of(
-            view.rates(listing.granularity),
+            [view.rates(listing.granularity, listing.id)],
             listing,
             access,
             lambda row: (row.granularity, row.scope_id),
@@ -173,8 +173,9 @@ def _lists(service: Service) -> APIRouter:
         listing: Annotated[RatesListing, Query()],
         access: Annotated[Access, known],
     ) -> Response:
+        dates = view.dates if listing.date is None else [listing.date]
         page = page_of(
-            view.days(listing.date),
+            (view.days(date, listing.id) for date in dates),
             listing,
             access,
             lambda row: (row.date, row.granularity, row.scope_id),
@@ -197,7 +198,7 @@ def _lists(service: Service) -> APIRouter:
         access: Annotated[Access, known],
     ) -> Response:
         page = page_of(
-            view.alerts(), listing, access, lambda row: (row.alert_id, f"{row.episode:09}")
+            [view.alerts()], listing, access, lambda row: (row.alert_id, f"{row.episode:09}")
         )
         return _listed(service, request, listing, page, documents.ALERT_COLUMNS)
 

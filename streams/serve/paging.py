@@ -127,23 +127,29 @@ class Page(Generic[RowT]):
 
 
 def page_of(
-    rows: Iterable[RowT], listing: Listing, access: Access, place: Callable[[RowT], Place]
+    parts: Iterable[Iterable[RowT]],
+    listing: Listing,
+    access: Access,
+    place: Callable[[RowT], Place],
 ) -> Page[RowT]:
     """Return the page of rows that somebody may see and asks for, in the order of `place`.
 
-    A row that comes or goes between two pages moves no other onto a page twice, or off both.
+    All places of one part must come before those of the next, which is not looked at if the page is
+    full. A row that comes or goes between two pages moves no other onto a page twice, or off both.
 
     Raises:
         ProblemError: A filter is not for this reader, or the cursor is not one of ours.
     """
     listing.check(access)
-    after = _place_of(listing.cursor) if listing.cursor is not None else None
-    placed = [(place(row), row) for row in rows if access.sees(row) and listing.keeps(row)]
-    if after is not None:
-        placed = [(where, row) for where, row in placed if where > after]
-    placed.sort(key=lambda item: item[0])
-    shown = placed[: listing.limit]
-    more = len(placed) > len(shown)
+    after = _place_of(listing.cursor) if listing.cursor is not None else ()
+    found: list[tuple[Place, RowT]] = []
+    for rows in parts:
+        placed = [(place(row), row) for row in rows if access.sees(row) and listing.keeps(row)]
+        found += sorted((item for item in placed if item[0] > after), key=lambda item: item[0])
+        if len(found) > listing.limit:
+            break
+    shown = found[: listing.limit]
+    more = len(found) > len(shown)
     return Page([row for _, row in shown], _cursor_of(shown[-1][0]) if more else None)
 
 

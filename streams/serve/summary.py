@@ -103,11 +103,12 @@ class AlertShown(msgspec.Struct, frozen=True):
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """The headline's rate through its day, as far as it has been seen."""
+    """The headline's rate through its day and the day before, as far as they have been seen."""
 
     date: str
     target: float
     points: Sequence[Point]
+    points_before: Sequence[Point]
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -296,8 +297,14 @@ class Summarist:
     def _curve(self, headline: Figures | None) -> Curve | None:
         if headline is None:
             return None
-        points = self.view.curve(headline.scope.granularity, headline.scope.scope_id, headline.date)
-        return Curve(headline.date, headline.target, points)
+        scope, view = headline.scope, self.view
+        before = day_text(day_from_text(headline.date) - 1)
+        return Curve(
+            headline.date,
+            headline.target,
+            view.curve(scope.granularity, scope.scope_id, headline.date),
+            view.curve(scope.granularity, scope.scope_id, before),
+        )
 
 
 def _ordered(alerts: Sequence[AlertRow]) -> Sequence[AlertRow]:

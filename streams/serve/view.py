@@ -1,7 +1,7 @@
 """The materialised view: what the published topics say now, in memory, for any number of readers.
 
 Several replicas may run: each follows the topics by itself, and all come to the same. Memory is bounded:
-one row per scope (some 3 KB), the business days below, open alerts and the latest ended ones.
+one row per scope (2 to 3 KB), the business days below, open alerts and the latest ended ones.
 """
 
 import logging
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Final, TypeVar
 
+from streams.domain.period import Granularity
 from streams.domain.window import day_from_text, day_text
 from streams.records import topics
 from streams.reference.areas import Areas
@@ -37,6 +38,7 @@ FOLLOWED: Final = (topics.REFERENCE, topics.RATES, topics.DAYS, topics.ALERTS)
 """Topics that a view needs; `alerts.acks` is followed besides, where there is one."""
 
 OUTLET: Final = "OUTLET"
+GRANULARITIES: Final = tuple(granularity.value for granularity in Granularity)
 DAYS_KEPT: Final = 40
 """Business days kept of everything but outlets: as long as their figures are kept upstream."""
 OUTLET_DAYS_KEPT: Final = 8
@@ -128,23 +130,34 @@ class View:
         """Return one scope's rates."""
         return self._rates.get(granularity, {}).get(scope_id)
 
-    def rates(self, granularity: str | None = None) -> list[RateRow]:
-        """Return the rates of all scopes, or of one granularity's; in no order."""
+    def rates(self, granularity: str | None = None, scope_id: str | None = None) -> list[RateRow]:
+        """Return the rates of all scopes, or of those of a granularity or an id; in no order."""
         with self._lock:
-            if granularity is not None:
-                return list(self._rates.get(granularity, {}).values())
-            return [row for rows in self._rates.values() for row in rows.values()]
+            kinds = (
+                self._rates.values() if granularity is None else [self._rates.get(granularity, {})]
+            )
+            if scope_id is not None:
+                return [rows[scope_id] for rows in kinds if scope_id in rows]
+            return [row for rows in kinds for row in rows.values()]
 
     def day(self, granularity: str, scope_id: str, date: str) -> DayRow | None:
         """Return one scope's business day."""
         return self._days.get(date, {}).get((granularity, scope_id))
 
-    def days(self, date: str | None = None) -> list[DayRow]:
-        """Return all business days that are kept, or one date's; in no order."""
+    @property
+    def dates(self) -> list[str]:
+        """The business days that are kept, in order."""
         with self._lock:
-            if date is not None:
-                return list(self._days.get(date, {}).values())
-            return [row for rows in self._days.values() for row in rows.values()]
+            return sorted(self._days)
+
+    def days(self, date: str, scope_id: str | None = None) -> list[DayRow]:
+        """Return the figures of a business day of all scopes, or those with an id; in no order."""
+        with self._lock:
+            rows = self._days.get(date, {})
+            if scope_id is not None:
+                keys = ((granularity, scope_id) for granularity in GRANULARITIES)
+                return [rows[key] for key in keys if key in rows]
+            return list(rows.values())
 
     def days_of(self, granularity: str, scope_id: str) -> list[DayRow]:
         """Return one scope's business days that are kept, the newest first."""
