@@ -1,10 +1,9 @@
-"""How a parcel lies in the match stage's memory and in its state log: a few bytes of one of four forms.
+"""How a parcel lies in the match stage's memory and in its state log: a few bytes of one of five forms.
 
 Nine parcels of ten are collected once, registered once or covered by an agreement, and scanned at a hub
-once. They are packed in the four short forms,
-which the stage makes and reads without a Python object for the parcel; everything else is a whole
-`Parcel` in the general form. `unpack` reads every form, so the short ones are only ever a faster way
-to write the same thing, and a property test holds them to that.
+once. They are packed in the four short forms, which the stage makes and reads without a Python object
+for the parcel; everything else is a whole `Parcel` in the general form. `unpack` reads every form, so
+the short ones are only ever a faster way to write the same thing, and a property test holds them to that.
 
     C  collected, uncovered      cell, ms in pane, hub delay, source | id
     A  the same, covered by an agreement from the instant of collection
@@ -115,17 +114,6 @@ def _registered_columns(registration: Registration) -> tuple[int, int, int] | No
     if not 0 <= delay_ms <= DELAY_MAX_MS:
         return None
     return registration.decided_ms, delay_ms, int(registration.backdated)
-
-
-def cell_in(entry: bytes) -> int | None:
-    """Return the cell of the parcel's owner, or None while it has none."""
-    form = entry[0]
-    if form in (COLLECTED, AGREED, BOTH):
-        return int.from_bytes(entry[1:9], "little")
-    if form == REGISTERED:
-        return None
-    owner = unpack(entry, ()).owner
-    return None if owner is None else owner.cell
 
 
 def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:

@@ -74,10 +74,12 @@ class RejectRatio:
         if len(flagged) <= share_max * len(watched):
             return
         worst = max(flagged, key=lambda source: watched[source][1])
+        # After a restart nothing of the worst source may have been refused yet.
+        latest = self._latest.get(worst)
+        code = f", lately as {latest.value!r}" if latest else ""
         raise TooManyRejects(
-            f"{len(flagged)} of {len(watched)} sources send what is refused, most of it as "
-            f"{self._latest[worst].value!r} (source {worst or 'unreadable'!r}); nothing of this batch "
-            "was committed. See `realname dlq list`, mend the producer, or set "
+            f"{len(flagged)} of {len(watched)} sources send what is refused, most of it from "
+            f"{worst or 'unreadable'!r}{code}; nothing of this batch was committed. See `realname dlq list`, mend the producer, or set "
             "policy.reject_share_max to 1 to let everything refused go to the dead letters"
         )
 

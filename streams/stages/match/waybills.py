@@ -410,8 +410,8 @@ class Waybills:
             if entry is None:
                 continue
             if entry[0] in (COLLECTED, AGREED, BOTH):
-                cell = packed.cell_in(entry)
-                if cell is not None and cell & PANE_MASK == pane:
+                cell = int.from_bytes(entry[1:9], "little")
+                if cell & PANE_MASK == pane:
                     self._remember_closed(key, cell)
             elif entry[0] == GENERAL:
                 self._close_if_of(key, entry, pane)

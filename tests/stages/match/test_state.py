@@ -1,0 +1,81 @@
+"""The state log's payloads: whole, small enough, and refused when damaged."""
+
+import msgspec
+import pytest
+
+from streams.stages.match import state
+from streams.stages.match.state import COLUMN_BYTES_MAX, Scalars, decode_delta, encode_delta
+from streams.stages.match.waybills import Waybills
+from tests.builders import a_history, batch_of, collected
+from tests.stages.match import drawn
+
+SCALARS = Scalars(7, 1000, 940, 2, b"ratio")
+
+
+def read(payloads: list[bytes]) -> tuple[dict[bytes, bytes], list[object], list[object], list[str]]:
+    deltas = [decode_delta(payload) for payload in payloads]
+    return (
+        {key: entry for delta in deltas for key, entry in delta.entries},
+        [pair for delta in deltas for pair in delta.closed],
+        [pair for delta in deltas for pair in delta.late],
+        [name for delta in deltas for name in delta.sources],
+    )
+
+
+SIZES = [
+    ("nothing", 0, 0, 0, 1),
+    ("a few of each", 3, 2, 1, 1),
+    ("more entries than one payload takes", 6_001, 0, 0, 2),
+    ("more closed ones than entries", 1, 20_001, 10_001, 3),
+]
+
+
+@pytest.mark.parametrize(
+    ("entries", "closed", "late", "payloads"), [s[1:] for s in SIZES], ids=[s[0] for s in SIZES]
+)
+def test_what_is_written_is_read(entries: int, closed: int, late: int, payloads: int) -> None:
+    written = {f"W{n}".encode(): bytes([n % 251]) * (n % 40) for n in range(entries)}
+    pairs = [(2**64 - 1 - n, 2**62 + n) for n in range(closed)]
+    encoded = list(
+        encode_delta(SCALARS, written, closed=pairs, late=pairs[:late], sources=["S", "运"])
+    )
+    assert len(encoded) == payloads
+    assert read(encoded) == (written, pairs, pairs[:late], ["S", "运"])
+    assert [decode_delta(each).last for each in encoded] == [False] * (payloads - 1) + [True]
+    assert all(decode_delta(each).scalars == SCALARS for each in encoded)
+
+
+def test_no_payload_is_larger_than_kafka_takes() -> None:
+    large = {f"W{n}".encode(): b"x" * 5000 for n in range(500)}
+    huge = {b"W": b"x" * (COLUMN_BYTES_MAX + 1)}
+    for entries in (large, huge):
+        encoded = list(encode_delta(SCALARS, entries, closed=[], late=[], sources=[]))
+        assert all(len(each) < 900_000 for each in encoded)
+        assert read(encoded)[0] == entries
+    full = {f"{n:0128d}".encode(): b"x" * 83 for n in range(6000)}
+    pairs = [(n, n) for n in range(10_000)]
+    encoded = list(encode_delta(SCALARS, full, closed=pairs, late=pairs, sources=["x" * 128]))
+    assert all(len(each) < 900_000 for each in encoded)
+
+
+def test_another_format_and_damage_are_refused() -> None:
+    [good] = encode_delta(SCALARS, {b"W": b"entry"}, closed=[], late=[], sources=[])
+    fields = msgspec.msgpack.decode(good)
+    newer = msgspec.msgpack.encode([state.FORMAT + 1, *fields[1:]])
+    with pytest.raises(ValueError, match="has format 2, this program reads 1"):
+        decode_delta(newer)
+    with pytest.raises(ValueError, match="damaged payload"):
+        decode_delta(good[:-1])
+    for place in (5, 7):  # Keys, entries.
+        longer = [*fields[:place], fields[place] + b"x", *fields[place + 1 :]]
+        with pytest.raises(ValueError, match="lengths do not add up"):
+            decode_delta(msgspec.msgpack.encode(longer))
+
+
+def test_a_full_table_of_sources_costs_space_and_nothing_else() -> None:
+    partition = drawn.a_partition(a_history())
+    waybills: Waybills = partition._waybills
+    waybills.sources += [f"s{n}" for n in range(2**16)]
+    partition.apply(batch_of([collected("10:00"), collected("10:30", id="again")]))
+    assert waybills.entries[b"W1"][:1] == b"P"
+    assert sorted(drawn.by_cell(drawn.rows_in([partition.drain(publish=True)])).values()) == [1, 1]
