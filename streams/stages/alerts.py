@@ -141,9 +141,13 @@ class AlertDesk:
         """Return an alert; None while it is quiet."""
         return self._entries.get(alert_id_of(kind, scope))
 
+    def entries(self) -> list[Entry]:
+        """Return the alerts that are not quiet, by name."""
+        return [entry for _, entry in sorted(self._entries.items())]
+
     def open_entries(self) -> list[Entry]:
         """Return the alerts that receivers know of, by name."""
-        return [e for _, e in sorted(self._entries.items()) if e.alert.is_open]
+        return [entry for entry in self.entries() if entry.alert.is_open]
 
     # --- rates ---
 
@@ -265,7 +269,7 @@ class AlertDesk:
 
     def end_where(self, concerns: Callable[[Entry], bool], signal: Signal, *, now_ms: int) -> None:
         """End all alerts that `concerns` says, in the order of their names."""
-        for entry in [e for _, e in sorted(self._entries.items()) if concerns(e)]:
+        for entry in [entry for entry in self.entries() if concerns(entry)]:
             self.end(entry, signal, now_ms=now_ms)
 
     # --- time ---
@@ -365,7 +369,7 @@ class AlertDesk:
     def snapshot(self) -> DeskState:
         """Return the state of all alerts."""
         return DeskState(
-            [e for _, e in sorted(self._entries.items())],
+            self.entries(),
             dict(sorted(self._episodes.items())),
             dict(sorted(self._reemitted_ms.items())),
         )

@@ -60,6 +60,7 @@ class RollupPartition(TickedStage):
         self._silent: set[Place | str] = set()  # Places and enterprises with an open alert.
         self._touched: set[Place] = set()  # Places whose tally may have changed at this tick.
         self._pending: Ints | None = None  # By scope, at this tick, once somebody has asked.
+        self._followed: object = None  # What was judged by when the alerts were last followed.
         self._sent = 0
 
     # --- input ---
@@ -106,6 +107,10 @@ class RollupPartition(TickedStage):
         due: dict[int, Outlet] = {}
         for change in sorted(self._waiting.pop(tick, ()), key=lambda change: change.outlet):
             self._take_verdict(change, due)
+        handing_over = self._judged_by != self._followed
+        self._followed = self._judged_by
+        if handing_over:
+            self._touched.update(name for name in self._silent if isinstance(name, tuple))
         before = set(self._silent)
         self._follow_channels(now_ms)
         self._follow_collapses(now_ms)
@@ -114,6 +119,8 @@ class RollupPartition(TickedStage):
             self._evaluate_outlet(number, outlet, now_ms)
         for number in changed.tolist():
             self._evaluate_rollup(number, now_ms)
+        if handing_over:
+            self._evaluate_entries(now_ms)
         if released:
             self._evaluate_released(released, now_ms)
         if before != self._silent:
@@ -150,6 +157,18 @@ class RollupPartition(TickedStage):
         if not self._is_silent(scope):
             self.desk.evaluate(scope, verdict, finding, reference=self.reference, now_ms=now_ms)
 
+    def _evaluate_entries(self, now_ms: int) -> None:
+        """Look at all alerts: their period may be over though their scope's verdict is what it was."""
+        for entry in self.desk.entries():
+            scope = entry.scope
+            if entry.kind is SILENT:
+                continue
+            if scope.granularity is Granularity.OUTLET:
+                outlet = self.reference.outlets[scope.scope_id]
+                self._evaluate_outlet(outlet.number, outlet, now_ms)
+            else:
+                self._evaluate_rollup(self._number_of(scope), now_ms)
+
     def _evaluate_released(self, released: Iterable[Place | str], now_ms: int) -> None:
         """Judge anew what a silent channel has hidden."""
         ended = set(released)
@@ -169,9 +188,13 @@ class RollupPartition(TickedStage):
             number = self.reference.outlets[scope.scope_id].number
             change = self._latest[number]
             return finding_of(change.verdict, day=change.day, pending=change.pending)
-        number_of = self.rollups.number_of(scope.granularity, scope.scope_id)
-        assert number_of is not None, "an alert's scope has been seen"
+        number_of = self._number_of(scope)
         return self._rollup_finding(number_of, self.judge.verdict(number_of))
+
+    def _number_of(self, scope: Scope) -> int:
+        number = self.rollups.number_of(scope.granularity, scope.scope_id)
+        assert number is not None, "an alert's scope has been seen"
+        return number
 
     # --- silent channels ---
 
@@ -386,6 +409,10 @@ class RollupPartition(TickedStage):
         self._silent = {
             _name(entry.scope) for entry in self.desk.open_entries() if entry.kind is SILENT
         }
+
+    def _use_restored_reference(self) -> None:
+        super()._use_restored_reference()
+        self._followed = self._judged_by
 
 
 def outlet_scope(outlet: Outlet) -> Scope:
