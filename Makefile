@@ -31,8 +31,8 @@ $(STAMP): $(LOCK) pyproject.toml hatch_build.py
 	@touch $@
 	@echo "Ready. Try: make demo"
 
-demo: setup ## Run everything on this machine: broker, simulated parcels, alerts, board
-	@$(BIN)/realname demo
+demo: setup ## Watch a region work for two minutes; ARGS="--language zh" for Chinese
+	@$(BIN)/realname demo $(ARGS)
 
 test: setup static ## All checks, with the tests that start Kafka
 	@echo "==> tests, with Kafka"

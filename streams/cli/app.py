@@ -10,6 +10,7 @@ from streams.cli import (
     alerts_test,
     broker,
     config,
+    demo,
     dlq,
     doctor,
     load,
@@ -66,6 +67,7 @@ def realname(
 
 # In the order of the help: from a first start to the figures, then what operators need.
 for group, name in (
+    (demo.app, None),
     (broker.app, "broker"),
     (topics.app, "topics"),
     (setup.app, None),

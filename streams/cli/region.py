@@ -81,10 +81,16 @@ class Names:
         chinese, english = self._cities[city_code]
         return chinese if self._language == "zh" else f"{english} {chinese}"
 
+    def place(self, code: str) -> str:
+        """Return the short name of a city or county code; other codes are their own."""
+        if code in self._cities:
+            return self._cities[code][0 if self._language == "zh" else 1]
+        return self._county(code)
+
     def outlet(self, outlet_id: str) -> str:
-        """Return an outlet's name and its brand; the county is in the name by custom."""
+        """Return an outlet's brand and its name, in which the county is by custom."""
         outlet = self._outlets.get(outlet_id)
-        return outlet_id if outlet is None else f"{outlet.name} {outlet.brand_code}"
+        return outlet_id if outlet is None else f"{outlet.brand_code} {outlet.name}"
 
     def _county(self, county_code: str) -> str:
         county = self._counties.get(county_code)

@@ -12,7 +12,7 @@ from streams.cli.text import heading
 
 Row = Mapping[str, object]
 
-_STYLES: Final = {
+STYLES: Final = {
     "OK": "green",
     "AT_RISK": "yellow",
     "BREACH": "bold red",
@@ -72,7 +72,7 @@ def _cell(column: str, value: object) -> Text:
     if isinstance(value, list | tuple):
         return Text(", ".join(str(item) for item in value))
     text = str(value)
-    return Text(text, style=_STYLES.get(text, ""))
+    return Text(text, style=STYLES.get(text, ""))
 
 
 def masked(waybill_no: str) -> str:

@@ -187,7 +187,7 @@ def _played(run: Run, feed: "Feed", items: "Iterable[Item]", speed: float) -> "I
     """Yield the items at their pace, and show how far the play is."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from streams.cli.pace import paced
+    from streams.cli.pace import paced, uniform
     from streams.domain.window import MINUTE_MS, instant_text
 
     columns = (
@@ -200,7 +200,7 @@ def _played(run: Run, feed: "Feed", items: "Iterable[Item]", speed: float) -> "I
     with Progress(*columns, console=run.err, transient=True) as progress:
         task = progress.add_task("", total=length, now="")
         next_ms = feed.start_ms
-        for item in paced(items, start_ms=feed.start_ms, speed=speed):
+        for item in paced(items, uniform(feed.start_ms, speed) if speed else None):
             if item.received_at_ms >= next_ms:
                 next_ms = (item.received_at_ms // MINUTE_MS + 1) * MINUTE_MS
                 now = instant_text(next_ms)[:16].replace("T", " ")

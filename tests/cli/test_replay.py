@@ -180,7 +180,7 @@ class TestFindings:
         for text in (
             "140 lines",
             "Ordos 鄂尔多斯市",
-            "Beta ZTO",
+            "ZTO Beta",
             "1 alerts, 0 of them ended",
             "RATE_BELOW_TARGET",
             "raised",

@@ -8,7 +8,8 @@ from time import monotonic
 
 import pytest
 
-from streams.cli.pace import Beat, paced, with_beats
+from streams.cli.pace import Beat, paced, quick_nights, uniform, with_beats
+from streams.domain.window import instant_from_text
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.reading import read_to_end
@@ -133,8 +134,16 @@ class TestPace:
         records = self.played(-5_000, 0, 20_000, 30_000)
         came = [
             (record.received_at_ms, monotonic() - begun)
-            for record in paced(records, start_ms=0, speed=100)
+            for record in paced(records, uniform(0, 100))
         ]
         for received_ms, after_s in came:
             assert after_s >= received_ms / 1000 / 100 - 0.02
         assert came[-1][1] < 5
+
+    def test_nights_go_by_faster_than_days(self) -> None:
+        hour_ms = 3_600_000
+        evening_ms = instant_from_text("2017-09-05T21:30:00+08:00")
+        due_s = quick_nights(evening_ms, evening_ms + 12 * hour_ms, speed=600)
+        passed = [due_s(evening_ms + half * hour_ms // 2) for half in (0, 1, 2, 19, 20, 21)]
+        assert passed == pytest.approx([0, 3, 3.5, 12, 15, 18])
+        assert due_s(evening_ms - hour_ms) <= 0

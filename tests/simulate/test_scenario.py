@@ -23,13 +23,13 @@ rates = [[2017-09-05T00:00:00+08:00, 0.9]]
 FAULT = "start = 2017-09-06T09:00:00+08:00\nend = 2017-09-06T17:00:00+08:00\n"
 
 
-def test_the_four_scenarios_ship_and_are_named_like_their_files() -> None:
-    assert scenario_names() == ["day", "demo", "faults", "steady"]
+def test_the_scenarios_ship_and_are_named_like_their_files() -> None:
+    assert scenario_names() == ["day", "demo", "demo-short", "faults", "steady"]
     assert [load_scenario(name).name for name in scenario_names()] == scenario_names()
 
 
 def test_a_scenario_that_does_not_exist_is_answered_with_those_that_do() -> None:
-    with pytest.raises(ScenarioError, match="no scenario dmo; there are day, demo, faults, steady"):
+    with pytest.raises(ScenarioError, match="no scenario dmo; there are day, demo, demo-short, "):
         load_scenario("dmo")
 
 
