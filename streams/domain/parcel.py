@@ -137,7 +137,9 @@ class Parcel:
     @property
     def valid(self) -> list[Registration]:
         """The registrations that cover: matched and not revoked."""
-        return [r for r in self.registrations if r.matched and r.registration_id not in self.revoked]
+        return [
+            r for r in self.registrations if r.matched and r.registration_id not in self.revoked
+        ]
 
     @property
     def voided(self) -> bool:

@@ -70,7 +70,9 @@ def instant_text(instant_ms: int) -> str:
 
     Milliseconds are written only where they are not zero.
     """
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=instant_ms + SHANGHAI_OFFSET_MS)
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(
+        milliseconds=instant_ms + SHANGHAI_OFFSET_MS
+    )
     form = "seconds" if instant_ms % 1000 == 0 else "milliseconds"
     return moment.replace(tzinfo=None).isoformat(timespec=form) + "+08:00"
 

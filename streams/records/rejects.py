@@ -1,7 +1,7 @@
 """Reject codes: why a record went to `shipments.dlq`. A bad record is a value, not an exception."""
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 
 class RejectCode(Enum):
@@ -14,13 +14,16 @@ class RejectCode(Enum):
     SCHEMA = "schema"  # A field is missing, or not of its type or vocabulary.
     BAD_TIME = "bad_time"  # A time is not RFC 3339 with an offset.
     UNKNOWN_OUTLET = "unknown_outlet"  # Not in the reference data at that tick.
-    FROM_THE_FUTURE = "from_the_future"  # `time` or `recorded_at` over 5 minutes after `received_at`.
+    FROM_THE_FUTURE = (
+        "from_the_future"  # `time` or `recorded_at` over 5 minutes after `received_at`.
+    )
     TOO_OLD = "too_old"  # A time before the year 2000.
     KEY_MISMATCH = "key_mismatch"  # The Kafka key is not the waybill.
-    TOO_LATE = "too_late"  # A collection older than the final close, of a parcel never seen.
+    TOO_LATE = "too_late"  # A collection older than the final close.
 
 
-class Reject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reject:
     """One refused record of a batch.
 
     Attributes:
