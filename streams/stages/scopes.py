@@ -96,7 +96,7 @@ class _Groups:
         self.group_event_scopes: Int64s = np.empty(0, np.int64)
         self._units = Index()
         self._group_units: Ints = np.empty(0, np.intp)
-        self._areas: dict[tuple[int, tuple[str, ...]], Bools] = {}
+        self._areas: dict[tuple[str, ...], Bools] = {}  # By codes: which counties lie inside.
 
     def follow(self, groups: Index) -> bool:
         """Number what is new among the groups; return whether anything is."""
@@ -122,12 +122,10 @@ class _Groups:
 
     def _inside(self, reference: Reference, codes: tuple[str, ...]) -> Bools:
         """Return, by county, whether it lies in an area."""
-        key = (reference.version, codes)
-        if key not in self._areas:
-            self._areas = {k: v for k, v in self._areas.items() if k[0] == reference.version}
+        if codes not in self._areas:
             counties = [code_matches(code, codes) for code in reference.counties]
-            self._areas[key] = np.array(counties, np.bool_)
-        return self._areas[key]
+            self._areas[codes] = np.array(counties, np.bool_)
+        return self._areas[codes]
 
 
 class OutletScopes(_Groups):
@@ -152,6 +150,7 @@ class OutletScopes(_Groups):
     def take(self, reference: Reference) -> None:
         """Use another version. An outlet that it leaves out stays where it was."""
         self._reference = reference
+        self._areas = {}
         self._by_number |= {outlet.number: outlet for outlet in reference.outlets.values()}
         self._counties = {code: number for number, code in enumerate(reference.counties)}
         self._enterprises = {name: number for number, name in enumerate(reference.enterprises)}
@@ -264,6 +263,7 @@ class RollupScopes(_Groups):
     def take(self, reference: Reference) -> None:
         """Use another version."""
         self._reference = reference
+        self._areas = {}
         tallies: dict[tuple[Granularity, str], Tally[str]] = {}
         for outlet in reference.outlets.values():
             for key in rollup_keys(outlet.enterprise_id, outlet.county_code):

@@ -58,6 +58,10 @@ class BaseState(msgspec.Struct, frozen=True):
     extra: bytes
 
 
+JudgedBy = tuple[tuple[int, int], int, tuple[str | None, ...]]
+"""Reference data, business day, and the phase of each event period: what verdicts are made by."""
+
+
 class TickedStage:
     """A `Stage` that goes through ticks; subclasses say what follows from them."""
 
@@ -75,7 +79,7 @@ class TickedStage:
         self.verdicts_changed: Int64s = np.zeros(0, np.int64)
         self._inbox = Inbox(sources)
         self._publisher: Final = Publisher(policy, scopes, self.windows, self.judge, self.days)
-        self._judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]] | None = None
+        self._judged_by: JudgedBy | None = None
         self._boundary: int | None = None  # Next tick at which it is judged by something else.
         self._next_offset = 0
         self._committed_offset = 0
@@ -264,15 +268,13 @@ class TickedStage:
         self._verdicts_made(changed)
         self.days.move()
 
-    def _judged_by_now(self, tick: int) -> tuple[tuple[int, int], int, tuple[str | None, ...]]:
+    def _judged_by_now(self, tick: int) -> JudgedBy:
         judged_ms = self._judged_ms(tick)
         phases = [period.phase_at(judged_ms) for period in self.reference.periods]
         names = tuple(None if phase is None else phase.value for phase in phases)
         return self.reference.edition, day_of(judged_ms), names
 
-    def _prepare(
-        self, judged_by: tuple[tuple[int, int], int, tuple[str | None, ...]], tick: int
-    ) -> None:
+    def _prepare(self, judged_by: JudgedBy, tick: int) -> None:
         if judged_by != self._judged_by:
             self._judged_by = judged_by
             self.windows.keep_spans([*self._period_spans(tick), *self._day_spans()])

@@ -1,0 +1,206 @@
+"""What rate and rollup promise their driver: offsets, versions, deltas, and repeated drains."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from streams.domain.cell import Counter
+from streams.domain.window import TICK_MS
+from streams.reference.types import ReferenceHistory
+from streams.stages import ticked
+from streams.stages.rate import RatePartition
+from streams.stages.stage import Batch
+from tests.stages.feeds import (
+    MIDNIGHT_TICK,
+    SHORT,
+    Feed,
+    Sender,
+    a_cell,
+    a_period,
+    a_rate,
+    a_reference,
+    a_rollup,
+    a_row,
+    parcels,
+    records,
+    run_rate,
+    sent_rows,
+    totals_of,
+    verdict_changes,
+)
+
+
+def a_batch(values: list[bytes], first: int = 0) -> Batch:
+    offsets = list(range(first, first + len(values)))
+    return Batch(offsets, [None] * len(values), list(values), [0] * len(values))
+
+
+def test_a_batch_names_the_reference_version_that_it_was_made_with() -> None:
+    stage = a_rate(a_reference())
+    values = Sender().records(parcels(0, at=0, count=1), until=MIDNIGHT_TICK + 5)
+    assert stage.reference_version_needed(a_batch(values)) == 1
+    assert stage.reference_version_needed(a_batch([])) == 0
+    assert stage.apply(a_batch(values)) == []
+    assert stage.next_offset == 1
+
+
+def test_a_batch_that_comes_again_is_a_bug_of_the_driver() -> None:
+    stage = a_rate(a_reference())
+    values = Sender().records([], until=MIDNIGHT_TICK)
+    stage.apply(a_batch(values))
+    with pytest.raises(AssertionError, match="next_offset"):
+        stage.apply(a_batch(values))
+    with pytest.raises(AssertionError, match="without a drain"):
+        stage.committed()
+
+
+def test_a_damaged_record_is_an_error() -> None:
+    with pytest.raises(ValueError, match="damaged"):
+        a_rate(a_reference()).apply(a_batch([b"\x01"]))
+
+
+def test_a_drain_may_be_repeated_and_then_gives_all_that_has_come_since() -> None:
+    feed, sender = Feed(a_rate(a_reference())), Sender()
+    feed.apply(sender.records(parcels(0, at=0, count=1), until=MIDNIGHT_TICK + 5))
+    first = feed.stage.drain(publish=True)
+    assert feed.stage.drain(publish=True) == first
+    feed.apply(sender.records(parcels(1, at=5, count=1), until=MIDNIGHT_TICK + 10))
+    second = feed.commit(publish=True)
+    assert set(sent_rows(first.outputs)) < set(sent_rows(second))
+    assert set(records(second, "rates")) == {"OUTLET|O-000", "OUTLET|O-001"}
+    assert feed.commit(publish=True) == []  # Nothing is due any more.
+
+
+def test_what_is_applied_after_a_drain_survives_its_commit() -> None:
+    feed, sender = Feed(a_rate(a_reference())), Sender()
+    feed.apply(sender.records(parcels(0, at=0, count=1), until=MIDNIGHT_TICK + 5))
+    feed.stage.drain(publish=True)
+    feed.apply(sender.records(parcels(1, at=5, count=1), until=MIDNIGHT_TICK + 10))
+    feed.stage.committed()
+    after = feed.commit(publish=True)
+    assert [row[1] for row in sent_rows(after)] != []
+    assert [change.outlet for change in verdict_changes(after)] == [1]
+    assert set(records(after, "rates")) == {"OUTLET|O-001"}
+
+
+def test_totals_cover_the_offsets_without_gaps() -> None:
+    feed, sender, taken = Feed(a_rate(a_reference())), Sender(), Feed(a_rollup(a_reference()))
+    for minute in range(5, 40, 5):
+        feed.apply(sender.records(parcels(0, at=minute, count=1), until=MIDNIGHT_TICK + minute))
+        taken.apply(totals_of(feed.commit()))  # A gap would be an error.
+    assert taken.stage.tick == feed.stage.tick
+
+
+def test_a_snapshot_is_of_committed_state() -> None:
+    feed = run_rate(a_reference(), parcels(0, at=0, count=1), until=MIDNIGHT_TICK + 5)
+    with pytest.raises(AssertionError, match="committed"):
+        list(feed.stage.snapshot())
+
+
+def test_a_stage_that_has_seen_nothing_has_a_snapshot_too() -> None:
+    for make in (a_rate, a_rollup):
+        after = make(a_reference())
+        after.restore_snapshot(list(make(a_reference()).snapshot()))
+        assert (after.next_offset, after.tick) == (0, 0)
+
+
+def test_deltas_are_cut_so_that_kafka_takes_them() -> None:
+    feed, sender = Feed(a_rate(a_reference())), Sender()
+    size = ticked.STATE_BYTES
+    for minute in range(3):
+        rows = [a_row(minute, a_cell(0, 0), Counter.DUPLICATES)] * 40_000
+        feed.apply(sender.records(rows, until=MIDNIGHT_TICK + minute))
+    drained = feed.stage.drain(publish=False)
+    feed.stage.committed()
+    assert len(drained.state) == 3
+    assert max(len(payload) for payload in drained.state) < size + 50_000 < 900_001
+    after = Feed(a_rate(a_reference()))
+    for payload in drained.state:
+        after.stage.restore_delta(payload)
+    after.stage.restored()
+    assert records(after.commit(publish=True), "days") == records(feed.commit(publish=True), "days")
+
+
+def test_a_delta_of_another_format_is_refused() -> None:
+    payload = msgspec.msgpack.encode([99, 0, []])
+    with pytest.raises(ValueError, match="format 99"):
+        a_rate(a_reference()).restore_delta(payload)
+
+
+def test_a_version_is_used_from_its_tick_on() -> None:
+    later = replace(
+        a_reference(a_period("EP"), version=2), effective_at_ms=(MIDNIGHT_TICK + 30) * TICK_MS
+    )
+    stage = RatePartition(0, SHORT, ReferenceHistory([a_reference(), later]), sources=1)
+    feed = Feed(stage)
+    feed.apply(Sender().records(parcels(0, at=0, count=9), until=MIDNIGHT_TICK + 59))
+    found = [(c.tick - MIDNIGHT_TICK, c.event_period_id) for c in verdict_changes(feed.commit())]
+    assert found == [(1, None), (15, None), (30, "EP")]
+
+
+def test_a_version_that_is_read_after_its_tick_is_used_from_the_next_tick_on() -> None:
+    history = ReferenceHistory([a_reference()])
+    feed, sender = Feed(RatePartition(0, SHORT, history, sources=1)), Sender()
+    feed.apply(sender.records(parcels(0, at=0, count=9), until=MIDNIGHT_TICK + 40))
+    feed.commit()
+    history.add(
+        replace(
+            a_reference(a_period("EP"), version=2), effective_at_ms=(MIDNIGHT_TICK + 30) * TICK_MS
+        )
+    )
+    feed.apply(sender.records([], until=MIDNIGHT_TICK + 59))
+    found = [(c.tick - MIDNIGHT_TICK, c.event_period_id) for c in verdict_changes(feed.commit())]
+    assert found == [(41, "EP")]
+
+
+def test_the_evidence_of_bad_verdicts_is_sent_again_each_hour() -> None:
+    feed, sender = Feed(a_rate(a_reference())), Sender()
+    rows = [*parcels(0, at=0, count=50), *parcels(1, at=0, count=50, covered=50)]
+    rows.append(a_row(100, a_cell(0, 0), Counter.COVERED_LATE, 2))
+    feed.apply(sender.records(rows, until=MIDNIGHT_TICK + 130))
+    found = [
+        (change.tick - MIDNIGHT_TICK, change.covered)
+        for change in verdict_changes(feed.commit())
+        if change.outlet == 0
+    ]
+    assert found == [(1, 0), (15, 0), (60, 0), (120, 2)]
+
+
+@pytest.mark.parametrize(
+    ("start", "from_pane", "status"),
+    [
+        # Of the day on which a period began only what was collected since is judged.
+        (60, 0, "INSUFFICIENT"),
+        (0, 0, "BREACH"),
+    ],
+)
+def test_a_parcel_collected_before_a_period_never_meets_its_target(
+    start: int, from_pane: int, status: str
+) -> None:
+    reference = a_reference(a_period("EP", start=start))
+    rows = parcels(0, at=from_pane, count=50)
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 200)
+    verdict = records(feed.commit(publish=True), "rates")["OUTLET|O-000"]["verdict"]
+    assert (verdict["event_period_id"], verdict["rate_status"]) == ("EP", status)
+
+
+def test_an_old_days_status_is_by_the_targets_of_its_end() -> None:
+    reference = a_reference(a_period("EP", start=60, end=3_000))
+    rows = parcels(0, at=720, count=50)
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 2_000)
+    day = records(feed.commit(publish=True), "days")["OUTLET|O-000|2017-09-08"]
+    assert (day["rate_status"], day["event_period_id"], day["target"]) == ("BREACH", "EP", 0.9)
+
+
+def test_an_old_days_part_that_was_never_kept_apart_is_not_judged() -> None:
+    # The period is heard of two days after it began, within that day.
+    later = replace(
+        a_reference(a_period("EP", start=60, end=9_000), version=2),
+        effective_at_ms=(MIDNIGHT_TICK + 5_000) * TICK_MS,
+    )
+    stage = RatePartition(0, SHORT, ReferenceHistory([a_reference(), later]), sources=1)
+    feed = Feed(stage)
+    feed.apply(Sender().records(parcels(0, at=720, count=50), until=MIDNIGHT_TICK + 7_300))
+    day = records(feed.commit(publish=True), "days")["OUTLET|O-000|2017-09-08"]
+    assert (day["rate_status"], day["target"]) == ("INSUFFICIENT", None)
