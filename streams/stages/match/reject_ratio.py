@@ -79,7 +79,8 @@ class RejectRatio:
         code = f", lately as {latest.value!r}" if latest else ""
         raise TooManyRejects(
             f"{len(flagged)} of {len(watched)} sources send what is refused, most of it from "
-            f"{worst or 'unreadable'!r}{code}; nothing of this batch was committed. See `realname dlq list`, mend the producer, or set "
+            f"{worst or 'unreadable'!r}{code}; nothing of this batch was "
+            "committed. See `realname dlq list`, mend the producer, or set "
             "policy.reject_share_max to 1 to let everything refused go to the dead letters"
         )
 

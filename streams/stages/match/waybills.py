@@ -286,10 +286,11 @@ class Waybills:
     def _standing(self, parcel: Parcel) -> "_Standing":
         owner = parcel.owner
         if owner is None:
-            return _Standing(None, parcels.counts(parcel, grace_ms=self._grace_ms), missing=False)
+            figures = parcels.counts(parcel, grace_ms=self._grace_ms)
+            return _Standing(None, 0, figures, missing=False)
         figures = parcels.counts(parcel, grace_ms=self._grace_ms)
         missing = parcel.missing and self._is_mature(owner.time_ms)
-        return _Standing(owner.cell, figures, missing)
+        return _Standing(owner.cell, owner.time_ms, figures, missing)
 
     def _is_mature(self, time_ms: int) -> bool:
         return pane_end_ms(pane_of(time_ms)) + self._grace_ms <= self.watermark_ms
@@ -297,19 +298,17 @@ class Waybills:
     def _changed(self, key: bytes, parcel: Parcel, before: "_Standing", tick: int) -> None:
         """Keep a changed parcel; count the difference that it makes."""
         after = self._standing(parcel)
-        if before.cell == after.cell:
-            if after.cell is not None:
-                self._count_difference(tick, after.cell, before.figures, after.figures)
-        else:
+        if after.cell is not None:  # Once collected, it stays so.
             nothing = [0] * COUNTERS
-            if before.cell is not None:
+            moved = before.cell != after.cell
+            if moved and before.cell is not None:
                 self._count_difference(tick, before.cell, before.figures, nothing)
-            if after.cell is not None:
-                self._count_difference(tick, after.cell, nothing, after.figures)
+            figures = nothing if moved else before.figures
+            self._count_difference(tick, after.cell, figures, after.figures)
         self._keep(key, parcel)
         owner = parcel.owner
         if after.missing and owner is not None:
-            if not before.missing or before.cell != after.cell:
+            if not before.missing or (before.cell, before.time_ms) != (after.cell, after.time_ms):
                 self.report_missing(key, owner.cell, owner.time_ms)
         elif before.missing:
             self.take_back_missing(key)
@@ -521,8 +520,9 @@ def _amend(parcel: Parcel, record: Revoked | Voided | Scanned, time_ms: int) -> 
 
 
 class _Standing(NamedTuple):
-    """What a parcel counts as at one moment: in which cell, how much, and whether it is missing."""
+    """What a parcel counts as at one moment: in which cell, since when, how much; is it missing?"""
 
     cell: int | None
+    time_ms: int
     figures: parcels.Counts
     missing: bool

@@ -201,6 +201,9 @@ def _away_from_the_ends_of_panes(instant_ms: int) -> int:
 STREAMS: Final = streams([*STEPS_MS, *BACKWARDS_MS], orderly=False)
 """Records received in about any order; some share source and id though they differ."""
 
+DISTINCT_STREAMS: Final = streams([*STEPS_MS, *BACKWARDS_MS], orderly=True)
+"""The same with an id of its own for each, received away from the ends of panes."""
+
 ORDERLY_STREAMS: Final = streams(STEPS_MS, orderly=True)
 """Records in the order in which they were received, each with an id of its own.
 

@@ -9,6 +9,7 @@ from streams.domain.window import TICK_MS
 from streams.records import changes, topics
 from streams.stages.match import MatchPartition
 from streams.stages.stage import Batch, Drained
+from tests.builders import a_history, batch_of, collected
 from tests.stages.match import drawn
 from tests.stages.match.drawn import Sent
 
@@ -123,3 +124,16 @@ def test_a_crash_leaves_no_trace(records: list[Sent], seed: int) -> None:
     assert drawn.listed(drawn.rows_in(drains)) == drawn.listed(drawn.rows_in(at_once))
     assert drawn.missing_of(drawn.outputs_of(drains)) == drawn.missing_of(drawn.outputs_of(at_once))
     assert everything(crashing) == everything(steady)
+
+
+def test_a_flush_of_several_payloads_is_whole_only_with_its_last() -> None:
+    steady, restored = (drawn.a_partition(a_history()) for _ in range(2))
+    bodies = [collected("10:00", waybill_no=f"W{n}") for n in range(6_001)]
+    steady.apply(batch_of(bodies))
+    first, last = steady.drain(publish=True).state
+    restored.restore_delta(first)
+    assert restored.stream_time_ms == 0
+    restored.restore_delta(last)
+    restored.restored()
+    assert everything(restored) == everything(steady)
+    assert restored.open_parcels == 6_001

@@ -298,6 +298,17 @@ def test_a_missing_parcel_that_moves_is_reported_where_it_is_now() -> None:
     assert played.figures == {"eligible": 1, "rescans": 1}
 
 
+def test_a_waybill_used_anew_after_a_long_silence_is_another_parcel() -> None:
+    played = Played()
+    played.take(collected("10:00"))
+    played.take(collected("+8 10:00"))
+    [first] = drawn.missing_of(drawn.outputs_of(played.drains)).values()
+    assert decode(first).collected_at == "2017-09-08T10:00:00+08:00"
+    played.take(registered("+8 11:00"), heartbeat("+8 13:00"))
+    assert played.figures == {"eligible": 2, "covered_on_time": 1}
+    assert played.partition.open_parcels == 1
+
+
 # Reference data.
 
 
@@ -447,6 +458,16 @@ def test_a_parcel_falls_under_the_periods_of_its_collection(
 def scopes(played: Played) -> list[int]:
     rows = drawn.by_cell(drawn.rows_in(played.drains))
     return [cell >> PANE_BITS & SCOPE_MASK for cell, _ in rows]
+
+
+def test_no_number_of_destinations_is_too_many() -> None:
+    played = Played(a_history(a_reference(periods=(PERIOD,))))
+    played.take(heartbeat("09:59"))
+    remembered = played.partition._waybills.lookup._periods_between
+    remembered.update({("A", f"{n:06}"): [] for n in range(100_000)})
+    played.take(collected("10:00", destination_code="150602"))
+    assert scopes(played) == [1]
+    assert len(remembered) == 1
 
 
 def test_the_scope_is_frozen_at_the_collection() -> None:
