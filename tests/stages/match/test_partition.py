@@ -1,6 +1,7 @@
 """The match stage as its drivers see it: how they batch, drain and crash makes no difference."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,7 +53,7 @@ def test_batches_and_drains_may_be_cut_anywhere(records: list[Sent], seed: int) 
     drains: list[Drained] = []
     cut_rejects = []
     for batch in pieces(records, rng):
-        cut_rejects += [r._replace(index=r.index + batch.offsets[0]) for r in cut.apply(batch)]
+        cut_rejects += [replace(r, index=r.index + batch.offsets[0]) for r in cut.apply(batch)]
         if rng.random() < 0.5:
             drains.append(cut.drain(publish=False))
             cut.committed()
