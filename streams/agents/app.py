@@ -105,6 +105,13 @@ class WorkerApp(faust.App):
 
     BootStrategy = _NoKafkaOfItsOwn
 
+    async def on_shutdown(self) -> None:
+        """Close what Faust leaves open: each stream makes a consumer, started or not."""
+        await super().on_shutdown()
+        thread = getattr(self.consumer, "_thread", None)
+        if thread is not None:
+            thread.thread_loop.close()
+
 
 def build_app(name: str, data_dir: Path) -> WorkerApp:
     """Return an app without agents. `data_dir` is where Faust may write; it has nothing to."""

@@ -155,6 +155,6 @@ class RecordChannel(Service, Generic[Batch]):
 
     async def _put(self, delivery: Delivery[Batch]) -> None:
         # What is put before the agent's stream has subscribed would go nowhere.
-        while not self.deliveries.subscriber_count:
+        while not self.deliveries.subscriber_count:  # noqa: ASYNC110 (Faust has no event for it)
             await asyncio.sleep(SUBSCRIBE_S)
         await self.deliveries.put(cast("Any", delivery))  # Streams take values that are no events.

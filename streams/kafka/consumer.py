@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from streams.kafka.errors import ClusterError, KafkaRefused, cluster_error
+from streams.kafka.errors import KafkaRefused, cluster_error
 from streams.kafka.fencing import is_fenced
 
 LOGGER: Final = logging.getLogger(__name__)

@@ -187,7 +187,6 @@ class TransactionalProducer:
             ProducerLost: No answer at all.
 
         """
-
         producer = self._producer
         raised: list[BaseException] = []
 
