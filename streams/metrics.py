@@ -182,7 +182,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A second series per counter that says when it was made: nobody asks.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # The library has no types there.
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
