@@ -10,7 +10,7 @@ from streams.domain.window import TICK_MS
 from streams.records import changes, topics
 from streams.stages.match import MatchPartition
 from streams.stages.stage import Batch, Drained
-from tests.builders import a_history, batch_of, collected
+from tests.builders import a_history, batch_of, collected, heartbeat, revoked
 from tests.stages.match import drawn
 from tests.stages.match.drawn import Sent
 
@@ -138,3 +138,18 @@ def test_a_flush_of_several_payloads_is_whole_only_with_its_last() -> None:
     restored.restored()
     assert everything(restored) == everything(steady)
     assert restored.open_parcels == 6_001
+
+
+def test_what_was_forgotten_before_a_crash_is_not_remembered_after_it() -> None:
+    steady, restored = (drawn.a_partition(a_history()) for _ in range(2))
+    late = revoked("+3 10:10")
+    flushes = [[collected("10:00"), heartbeat("+3 10:06")], [late], [heartbeat("+8 00:00")]]
+    for flush in flushes:
+        steady.apply(batch_of(flush, offset=steady.next_offset))
+        for payload in steady.drain(publish=True).state:
+            restored.restore_delta(payload)
+        steady.committed()
+    assert restored._waybills.closed.keys() == restored._waybills.late.keys() != set()
+    restored.restored()
+    assert everything(restored) == everything(steady)
+    assert not restored._waybills.late

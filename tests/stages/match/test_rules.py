@@ -309,6 +309,14 @@ def test_a_waybill_used_anew_after_a_long_silence_is_another_parcel() -> None:
     assert played.partition.open_parcels == 1
 
 
+def test_so_it_is_when_its_registration_comes_first() -> None:
+    played = Played()
+    played.take(collected("10:00"))
+    played.take(registered("+8 10:00"), heartbeat("+8 11:00"))
+    played.take(collected("+8 11:00"))
+    assert played.figures == {"eligible": 2, "covered_on_time": 1}
+
+
 # Reference data.
 
 
