@@ -152,15 +152,29 @@ class AlertDesk:
     # --- rates ---
 
     def evaluate(
-        self, scope: Scope, verdict: Verdict, finding: Finding, *, reference: Reference, now_ms: int
+        self,
+        scope: Scope,
+        verdict: Verdict,
+        find: Callable[[], Finding],
+        *,
+        reference: Reference,
+        now_ms: int,
     ) -> None:
-        """Follow a scope's verdict. `reference` tells what has become of an alert's period."""
+        """Follow a scope's verdict.
+
+        `find` makes what it says to an alert, which most verdicts never come to. `reference` tells
+        what has become of an alert's period.
+        """
         breach_id = alert_id_of(AlertKind.RATE_BELOW_TARGET, scope)
         ticket_id = alert_id_of(AlertKind.RATE_AT_RISK, scope)
         quiet = breach_id not in self._entries and ticket_id not in self._entries
-        if quiet and verdict.status not in (RateStatus.BREACH, RateStatus.AT_RISK):
-            return
         ruled = verdict.event_period_id is not None or self._policy.routine_alerts
+        if quiet and not (ruled and verdict.status in (RateStatus.BREACH, RateStatus.AT_RISK)):
+            return
+        finding = find()
+        level = _level_of(reference, finding.event_period_id)
+        if level is not None:
+            finding = replace(finding, event_level=level)
         self._signal_rate(
             AlertKind.RATE_BELOW_TARGET,
             scope,
@@ -196,10 +210,10 @@ class AlertDesk:
                 return
             period_id = entry.finding.event_period_id
             signal = end_signal(reference, period_id, self._judged_ms(now_ms))
-        if kind is AlertKind.RATE_AT_RISK:
+        if entry is None and signal not in (Signal.SURE, Signal.LIKELY):
+            return
+        if kind is AlertKind.RATE_AT_RISK and finding.severity is not Severity.MINOR:
             finding = replace(finding, severity=Severity.MINOR)
-        level = _level_of(reference, finding.event_period_id)
-        finding = replace(finding, event_level=level)
         told = finding
         if entry is not None and signal is not Signal.SURE:
             told = self._with_new_figures(entry.finding, finding, reference, now_ms)
@@ -245,7 +259,7 @@ class AlertDesk:
             return
         if reason is None and before is not None and after.is_open and _differ(before, finding):
             reason = Reason.CHANGED
-        entry = _told(Entry(kind, scope, after, finding), before)
+        entry = _told(kind, scope, after, finding, before=before)
         if after.state is AlertState.QUIET:
             del self._entries[alert_id]
             self._reemitted_ms.pop(alert_id, None)
@@ -305,11 +319,21 @@ class AlertDesk:
         tick = self.next_tick()
         if tick is None or tick * TICK_MS > now_ms:
             return
-        due = {alert_id for due_ms, alert_id in self._due if due_ms <= now_ms}
-        for alert_id in sorted(due):
+        due: set[str] = set()
+        others: list[tuple[int, str]] = []
+        while self._due and self._due[0][0] <= now_ms:
+            due_ms, alert_id = heapq.heappop(self._due)
             entry = self._entries.get(alert_id)
-            if entry is not None and entry.alert.is_open and entry.kind in kinds:
-                self._move_one(entry, finding_now, now_ms)
+            if entry is None or not entry.alert.is_open:
+                continue
+            if entry.kind in kinds:
+                due.add(alert_id)
+            else:
+                others.append((due_ms, alert_id))
+        for instant in others:
+            heapq.heappush(self._due, instant)
+        for alert_id in sorted(due):
+            self._move_one(self._entries[alert_id], finding_now, now_ms)
 
     def _move_one(self, entry: Entry, finding_now: Callable[[Entry], Finding], now_ms: int) -> None:
         held_ms = self._held_ms(entry)
@@ -402,26 +426,28 @@ def _level_of(reference: Reference, event_period_id: str | None) -> EventLevel |
     return None
 
 
-def _told(entry: Entry, before: Entry | None) -> Entry:
+def _told(
+    kind: AlertKind, scope: Scope, alert: Alert, finding: Finding, *, before: Entry | None
+) -> Entry:
     """Return the entry with what its episode was raised as, and the highest that it has been."""
-    severity = entry.finding.severity
+    severity = finding.severity
     if before is not None and before.alert.is_open:
         assert before.severity_highest is not None
         highest = max(severity, before.severity_highest)
-        return replace(entry, raised=before.raised, severity_highest=highest)
-    if not entry.alert.is_open:
-        return entry
-    level, scope = entry.finding.event_level, entry.scope
+        return Entry(kind, scope, alert, finding, before.raised, highest)
+    if not alert.is_open:
+        return Entry(kind, scope, alert, finding)
+    level = finding.event_level
     raised = Raised(
         severity=severity.name,
-        event_period_id=entry.finding.event_period_id,
+        event_period_id=finding.event_period_id,
         event_level=None if level is None else level.value,
         city_code=scope.city_code,
         county_code=scope.county_code,
         enterprise_id=scope.enterprise_id,
         duty_group=scope.duty_group,
     )
-    return replace(entry, raised=raised, severity_highest=severity)
+    return Entry(kind, scope, alert, finding, raised, severity)
 
 
 def _differ(before: Entry, now: Finding) -> bool:

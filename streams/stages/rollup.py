@@ -4,7 +4,7 @@ It reads what the `rate` partitions pass on, and is the only one of its kind: al
 know of the others of their enterprise.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -55,7 +55,9 @@ class RollupPartition(TickedStage):
         self._collapses: Final = Collapses(policy)
         self._outlets: dict[int, Outlet] = {}
         self._waiting: dict[int, list[VerdictChange]] = {}
-        self._latest: dict[int, VerdictChange] = {}  # By outlet.
+        self._latest: dict[int, VerdictChange] = {}  # By outlet,
+        self._verdicts: dict[int, Verdict] = {}  # and what they say.
+        self._outlet_scopes: dict[int, Scope] = {}  # By outlet, under the present reference data.
         self._counties: dict[str, set[str]] = {}  # By enterprise.
         self._silent: set[Place | str] = set()  # Places and enterprises with an open alert.
         self._touched: set[Place] = set()  # Places whose tally may have changed at this tick.
@@ -74,12 +76,13 @@ class RollupPartition(TickedStage):
         """Know the outlets; what has been removed needs no alerts any more."""
         known = {outlet.number for outlet in self.reference.outlets.values()}
         self._outlets |= {outlet.number: outlet for outlet in self.reference.outlets.values()}
+        self._outlet_scopes = {}
         self._counties = {}
         for outlet in self.reference.outlets.values():
             self._counties.setdefault(outlet.enterprise_id, set()).add(outlet.county_code)
         gone = sorted(self._latest.keys() - known)
         for number in gone:
-            del self._latest[number]
+            del self._latest[number], self._verdicts[number]
             self._touched.update(self._collapses.drop(number))
         removed = {self._outlets[number].outlet_id for number in gone}
 
@@ -134,28 +137,42 @@ class RollupPartition(TickedStage):
         self._latest[change.outlet] = change
         enterprise_id, county_code = outlet.place_on(change.day)
         place = (enterprise_id, city_of(county_code))
-        self._touched.update(self._collapses.put(change.outlet, place, change.verdict))
+        verdict = self._verdicts[change.outlet] = change.verdict
+        self._touched.update(self._collapses.put(change.outlet, place, verdict))
         due[change.outlet] = outlet
 
     def _evaluate_outlet(self, number: int, outlet: Outlet, now_ms: int) -> None:
-        change = self._latest[number]
-        finding = finding_of(change.verdict, day=change.day, pending=change.pending)
-        self._evaluate(outlet_scope(outlet), change.verdict, finding, now_ms)
+        change, verdict = self._latest[number], self._verdicts[number]
+
+        def find() -> Finding:
+            return finding_of(verdict, day=change.day, pending=change.pending)
+
+        self._evaluate(self._outlet_scope(outlet), verdict, find, now_ms)
+
+    def _outlet_scope(self, outlet: Outlet) -> Scope:
+        scope = self._outlet_scopes.get(outlet.number)
+        if scope is None:
+            scope = self._outlet_scopes[outlet.number] = outlet_scope(outlet)
+        return scope
 
     def _evaluate_rollup(self, number: int, now_ms: int) -> None:
         verdict = self.judge.verdict(number)
-        self._evaluate(
-            self.rollups.scope(number), verdict, self._rollup_finding(number, verdict), now_ms
-        )
+
+        def find() -> Finding:
+            return self._rollup_finding(number, verdict)
+
+        self._evaluate(self.rollups.scope(number), verdict, find, now_ms)
 
     def _rollup_finding(self, number: int, verdict: Verdict) -> Finding:
         if self._pending is None:
             self._pending = self.judge.pending()
         return finding_of(verdict, day=self.judge.day, pending=int(self._pending[number]))
 
-    def _evaluate(self, scope: Scope, verdict: Verdict, finding: Finding, now_ms: int) -> None:
+    def _evaluate(
+        self, scope: Scope, verdict: Verdict, find: Callable[[], Finding], now_ms: int
+    ) -> None:
         if not self._is_silent(scope):
-            self.desk.evaluate(scope, verdict, finding, reference=self.reference, now_ms=now_ms)
+            self.desk.evaluate(scope, verdict, find, reference=self.reference, now_ms=now_ms)
 
     def _evaluate_entries(self, now_ms: int) -> None:
         """Look at all alerts: their period may be over though their scope's verdict is what it was."""
@@ -174,7 +191,7 @@ class RollupPartition(TickedStage):
         ended = set(released)
         for number in sorted(self._latest):
             outlet = self._outlets[number]
-            if _hides(ended, outlet_scope(outlet)):
+            if _hides(ended, self._outlet_scope(outlet)):
                 self._evaluate_outlet(number, outlet, now_ms)
         for number in range(self.rollups.count):
             if _hides(ended, self.rollups.scope(number)):
@@ -187,7 +204,7 @@ class RollupPartition(TickedStage):
         if scope.granularity is Granularity.OUTLET:
             number = self.reference.outlets[scope.scope_id].number
             change = self._latest[number]
-            return finding_of(change.verdict, day=change.day, pending=change.pending)
+            return finding_of(self._verdicts[number], day=change.day, pending=change.pending)
         number_of = self._number_of(scope)
         return self._rollup_finding(number_of, self.judge.verdict(number_of))
 
@@ -395,6 +412,8 @@ class RollupPartition(TickedStage):
         for change in state.waiting:
             self._waiting.setdefault(change.tick, []).append(change)
         self._latest = {change.outlet: change for change in state.latest}
+        self._verdicts = {change.outlet: change.verdict for change in state.latest}
+        self._outlet_scopes = {}
         reference = self.history.at(self.windows.tick * TICK_MS)
         self._outlets = {outlet.number: outlet for outlet in state.outlets}
         self._outlets |= {outlet.number: outlet for outlet in reference.outlets.values()}
@@ -402,7 +421,7 @@ class RollupPartition(TickedStage):
         for outlet in reference.outlets.values():
             self._counties.setdefault(outlet.enterprise_id, set()).add(outlet.county_code)
         self._collapses.restore(
-            (number, place, self._latest[number].verdict)
+            (number, place, self._verdicts[number])
             for number, place in sorted(state.places.items())
         )
         self.desk.restore(state.desk)
