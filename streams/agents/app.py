@@ -105,6 +105,9 @@ class WorkerApp(faust.App):
 
     BootStrategy = _NoKafkaOfItsOwn
 
+    async def on_first_start(self) -> None:
+        """Make no folders, as Faust would: nothing here goes to the disk."""
+
     async def on_shutdown(self) -> None:
         """Close what Faust leaves open: each stream makes a consumer, started or not."""
         await super().on_shutdown()
@@ -114,7 +117,7 @@ class WorkerApp(faust.App):
 
 
 def build_app(name: str, data_dir: Path) -> WorkerApp:
-    """Return an app without agents. `data_dir` is where Faust may write; it has nothing to."""
+    """Return an app without agents. Faust wants to know a folder of its own; it makes none."""
     return WorkerApp(name, datadir=data_dir, store="memory://", web_enabled=False)
 
 
