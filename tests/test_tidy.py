@@ -15,6 +15,10 @@ DOMAIN = sorted((ROOT / "streams/domain").rglob("*.py"))
 
 POSITIONAL_MAX = 4
 FUNCTION_LINES_MAX = 70
+LONG_ON_PURPOSE = {
+    # One loop with everything in local variables: its docstring says what a call would cost.
+    "streams/stages/match/fast_path.py:run",
+}
 
 CLOCK = "streams/kafka/clock.py"
 SETTINGS = "streams/settings.py"
@@ -114,7 +118,8 @@ def test_module_is_tidy(path: Path) -> None:
         where = f"{relative(path)}:{function.lineno} {function.name}"
         if positional_count(function) > POSITIONAL_MAX:
             untidy.append(f"{where}: more than {POSITIONAL_MAX} positional parameters")
-        if line_count(function) > FUNCTION_LINES_MAX:
+        known = f"{relative(path)}:{function.name}" in LONG_ON_PURPOSE
+        if line_count(function) > FUNCTION_LINES_MAX and not known:
             untidy.append(f"{where}: more than {FUNCTION_LINES_MAX} lines")
     assert not untidy, "\n".join(untidy)
 

@@ -1,6 +1,7 @@
 """How many of each source's latest records were refused: better stopped than a topic in the dead letters.
 
-Counted in blocks of a thousand records, ten of which are looked at: "the last 10,000" within a block.
+Counted in blocks of a thousand records or, where a batch brings more, of the whole batch; ten blocks are
+looked at. So "the last 10,000" is ten thousand at least, and a flag may come a batch earlier or later.
 """
 
 from collections import deque
