@@ -77,10 +77,10 @@ def _show_new_token(run: Run, name: str) -> None:
 
 
 def _serve(run: Run, http: str, tokens: Path | None, *, open_: bool) -> None:
-    from streams.records.topics import ALERTS, DAYS, RATES, REFERENCE
+    from streams.records.topics import ALERTS_ACKS
     from streams.serve.access import TokensFileError, read_tokens
     from streams.serve.server import ServeConfig, is_loopback, serve
-    from streams.serve.view import ACKS
+    from streams.serve.view import FOLLOWED
 
     host, port = _address(http)
     if tokens is not None and open_:
@@ -95,10 +95,9 @@ def _serve(run: Run, http: str, tokens: Path | None, *, open_: bool) -> None:
         raise BadInput(*error.mistakes) from error
     settings = run.settings
     catalogue = settings.topics()
-    names = {short: catalogue[short].name for short in (REFERENCE, RATES, DAYS, ALERTS)}
     config = ServeConfig(
         client=run.client,
-        topics={**names, ACKS: settings.prefix + ACKS},
+        topics={short: catalogue[short].name for short in (*FOLLOWED, ALERTS_ACKS)},
         host=host,
         port=port,
         tokens=known,

@@ -64,6 +64,11 @@ class Access:
         """Id of that scope; None for the region, of which there is one."""
         return "|".join(filter(None, (self.enterprise_id, self.city_code))) or None
 
+    @property
+    def sees_officers(self) -> bool:
+        """Whether the names of duty officers may be seen: an enterprise has no use for them."""
+        return self.enterprise_id is None
+
     def sees(self, row: Row) -> bool:
         """Return whether a row may be seen."""
         return self.sees_place(row.city_code, row.enterprise_id)

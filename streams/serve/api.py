@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from streams.domain.window import instant_from_text
+from streams.records.acks import AlertAck
 from streams.serve import documents, problems
 from streams.serve.access import OPEN, Access, Tokens
 from streams.serve.answers import JSON_TYPE, listed, tagged, with_fields
@@ -116,7 +117,7 @@ def build_app(service: Service, *, loopback_only: bool) -> FastAPI:
     for router in (_lists(service), _single(service), _board(service), _health(service)):
         app.include_router(router)
     problems.install(app)
-    documents.install(app)
+    documents.install(app, API)
     app.add_middleware(Around, answered=service.observer.answered, loopback_only=loopback_only)
     return app
 
@@ -143,9 +144,7 @@ def _lists(service: Service) -> APIRouter:
         "/rates",
         summary="Rates now",
         description="Rolling rates of scopes, their targets and verdicts.",
-        responses=documents.answers_of_list(
-            documents.RatesPage, documents.RATE_EXAMPLE, more=documents.NAME_EXAMPLE
-        ),
+        responses=documents.answers_of_list(documents.RatesPage),
     )
     def rates(
         request: Request,
@@ -158,15 +157,15 @@ def _lists(service: Service) -> APIRouter:
             access,
             lambda row: (row.granularity, row.scope_id),
         )
-        return _listed(service, request, listing, page, documents.RATE_COLUMNS)
+        return _listed(
+            service, request, listing, page, access=access, columns=documents.RATE_COLUMNS
+        )
 
     @router.get(
         "/days",
         summary="Business days",
         description="Figures by business day: a week of outlets, 40 days of everything else.",
-        responses=documents.answers_of_list(
-            documents.DaysPage, documents.DAY_EXAMPLE, more=documents.NAME_EXAMPLE
-        ),
+        responses=documents.answers_of_list(documents.DaysPage),
     )
     def days(
         request: Request,
@@ -180,17 +179,15 @@ def _lists(service: Service) -> APIRouter:
             access,
             lambda row: (row.date, row.granularity, row.scope_id),
         )
-        return _listed(service, request, listing, page, documents.DAY_COLUMNS)
+        return _listed(
+            service, request, listing, page, access=access, columns=documents.DAY_COLUMNS
+        )
 
     @router.get(
         "/alerts",
         summary="Alerts",
         description="Episodes of alerts as of their latest change; the open ones unless asked otherwise.",
-        responses=documents.answers_of_list(
-            documents.AlertsPage,
-            documents.ALERT_EXAMPLE,
-            more={**documents.NAME_EXAMPLE, "acknowledged": None},
-        ),
+        responses=documents.answers_of_list(documents.AlertsPage),
     )
     def alerts(
         request: Request,
@@ -200,7 +197,9 @@ def _lists(service: Service) -> APIRouter:
         page = page_of(
             [view.alerts()], listing, access, lambda row: (row.alert_id, f"{row.episode:09}")
         )
-        return _listed(service, request, listing, page, documents.ALERT_COLUMNS)
+        return _listed(
+            service, request, listing, page, access=access, columns=documents.ALERT_COLUMNS
+        )
 
     return router
 
@@ -210,19 +209,28 @@ def _listed(
     request: Request,
     listing: RatesListing | AlertsListing,
     page: Page[RowT],
+    *,
+    access: Access,
     columns: Sequence[str],
 ) -> Response:
-    items = [_named(service.view, row) for row in page.rows]
+    items = [_named(service.view, row, access) for row in page.rows]
     return listed(request, items, page.next_cursor, columns=columns, asked=listing.format)
 
 
-def _named(view: View, row: Row) -> bytes:
+def _named(view: View, row: Row, access: Access) -> bytes:
     """Return a row's record with its scope's name, an alert's also with who has taken it on."""
     name = view.names.scope(row.granularity, row.scope_id)
     fields = b'"name_zh":%b,"name_en":%b' % (orjson.dumps(name.zh), orjson.dumps(name.en))
     if isinstance(row, AlertRow):
-        fields += b',"acknowledged":%b' % msgspec.json.encode(view.acknowledgement(row))
+        fields += b"," + _acked(view.ack(row), access)
     return with_fields(row.record, fields)
+
+
+def _acked(ack: AlertAck | None, access: Access) -> bytes:
+    by, at, note = (ack.by, ack.acked_at, ack.note) if ack else (None, None, None)
+    if not access.sees_officers:
+        by = note = None
+    return orjson.dumps({"acked_by": by, "acked_at": at, "ack_note": note})[1:-1]
 
 
 def _single(service: Service) -> APIRouter:
@@ -283,9 +291,9 @@ def _outlet(view: View, outlet_id: str, access: Access) -> bytes:
     alerts.sort(key=lambda row: (row.first_at, row.alert_id), reverse=True)
     return b'{"outlet":%b,"rate":%b,"days":[%b],"alerts":[%b]}' % (
         orjson.dumps(described),
-        _named(view, rate) if rate else b"null",
-        b",".join(_named(view, row) for row in days),
-        b",".join(_named(view, row) for row in alerts),
+        _named(view, rate, access) if rate else b"null",
+        b",".join(_named(view, row, access) for row in days),
+        b",".join(_named(view, row, access) for row in alerts),
     )
 
 

@@ -17,7 +17,7 @@ from streams.serve.problems import PROBLEM_TYPE, Problem
 from streams.serve.summary import Summary
 
 NAME_COLUMNS: Final = ("name_zh", "name_en")
-ACK_COLUMNS: Final = ("acknowledged.by", "acknowledged.at", "acknowledged.note")
+ACK_COLUMNS: Final = ("acked_by", "acked_at", "ack_note")
 RATE_COLUMNS: Final = columns_of(RateRecord, NAME_COLUMNS)
 DAY_COLUMNS: Final = columns_of(DayRecord, NAME_COLUMNS)
 ALERT_COLUMNS: Final = columns_of(AlertRecord, (*NAME_COLUMNS, *ACK_COLUMNS))
@@ -54,21 +54,15 @@ class NamedDay(DayRecord):
     name_en: str
 
 
-class Acknowledged(BaseModel):
-    """That somebody has taken an alert on."""
-
-    by: str
-    at: str
-    note: str | None
-
-
 @dataclass(frozen=True)
 class NamedAlert(AlertRecord):
     """An episode of an alert as of its latest change, its scope's name, and who has taken it on."""
 
     name_zh: str
     name_en: str
-    acknowledged: Acknowledged | None
+    acked_by: str | None
+    acked_at: str | None
+    ack_note: str | None
 
 
 _CURSOR: Final = "Give it as `cursor` to get the next page; null on the last"
@@ -124,10 +118,13 @@ class Health(BaseModel):
     detail: str = Field(examples=["reading the topics"])
 
 
-RATE_EXAMPLE: Final = "rate/v1/good/outlet.json"
-DAY_EXAMPLE: Final = "day/v1/good/provisional.json"
-ALERT_EXAMPLE: Final = "alert/v1/good/raised.json"
-NAME_EXAMPLE: Final = {"name_zh": "韵达 新城区中山路营业部", "name_en": "Yunda 新城区中山路营业部"}
+_NAMED: Final = {"name_zh": "韵达 新城区中山路营业部", "name_en": "Yunda 新城区中山路营业部"}
+EXAMPLES: Final[Mapping[str, tuple[str, Mapping[str, object]]]] = {
+    "/rates": ("rate/v1/good/outlet.json", _NAMED),
+    "/days": ("day/v1/good/provisional.json", _NAMED),
+    "/alerts": ("alert/v1/good/raised.json", {**_NAMED, **dict.fromkeys(ACK_COLUMNS)}),
+}
+"""An example of each list: a record of those beside its schema, and what is added to it."""
 
 _PROBLEMS: Final[Mapping[int, str]] = {
     401: "No token, or one that is not known",
@@ -143,14 +140,9 @@ def answers(model: type[BaseModel], *, problems: Sequence[int] = ()) -> Answers:
     return {200: {"model": model, "description": "As asked for"}, **_others(problems)}
 
 
-def answers_of_list(model: type[BaseModel], example: str, *, more: Mapping[str, object]) -> Answers:
-    """Return the same for a list of records, with an example: a record's file, and fields besides."""
-    record = orjson.loads((schema_dir() / "examples" / example).read_bytes())
-    page = {"items": [{**record, **more}], "next_cursor": None}
-    content = {
-        "application/json": {"example": page},
-        "text/csv": {"schema": {"type": "string"}},
-    }
+def answers_of_list(model: type[BaseModel]) -> Answers:
+    """Return the same for a list of records."""
+    content = {"text/csv": {"schema": {"type": "string"}}}
     found: Answers = {200: {"model": model, "description": "As asked for", "content": content}}
     return {**found, **_others((403,))}
 
@@ -175,8 +167,11 @@ def _others(problems: Sequence[int]) -> Answers:
     return found
 
 
-def install(app: FastAPI) -> None:
-    """Let an application's OpenAPI document hold the board's own shapes, too."""
+def install(app: FastAPI, prefix: str) -> None:
+    """Let an application's OpenAPI document hold the board's own shapes, too, and examples.
+
+    `prefix` stands before the routes of the lists.
+    """
     plain = app.openapi
 
     def whole() -> dict[str, Any]:
@@ -188,6 +183,12 @@ def install(app: FastAPI) -> None:
         for name, schema in ours.items():
             schemas.setdefault(name, schema)
         schemas.setdefault("Problem", Problem.model_json_schema())
+        for path, (file, more) in EXAMPLES.items():
+            record = orjson.loads((schema_dir() / "examples" / file).read_bytes())
+            content = document["paths"][prefix + path]["get"]["responses"]["200"]["content"]
+            # FastAPI itself would leave out what is null.
+            page = {"items": [{**record, **more}], "next_cursor": None}
+            content["application/json"]["example"] = page
         return document
 
     app.openapi = whole  # type: ignore[method-assign]  # FastAPI's own way to extend the document.

@@ -15,8 +15,9 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka.errors import ClusterError, TopicMissing, cluster_error
 from streams.kafka.reading import end_offsets, partitions_of
+from streams.records.topics import ALERTS_ACKS
 from streams.serve.rows import Incoming
-from streams.serve.view import ACKS, FOLLOWED, View
+from streams.serve.view import FOLLOWED, View
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Follower:
         """Take the client's settings and the topics' full names by their short ones."""
         self._client = dict(client)
         self._names = names
-        self._short = {names[short]: short for short in (*FOLLOWED, ACKS)}
+        self._short = {names[short]: short for short in (*FOLLOWED, ALERTS_ACKS)}
         self._view = view
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="follower", daemon=True)
@@ -70,7 +71,7 @@ class Follower:
         """Whether everything that was there at the start has been read. It stays so."""
         self.trouble: str | None = None
         """What keeps it from reading, for people; None while nothing does."""
-        self.records: dict[str, int] = dict.fromkeys((*FOLLOWED, ACKS), 0)
+        self.records: dict[str, int] = dict.fromkeys((*FOLLOWED, ALERTS_ACKS), 0)
         """Records read so far, by topic."""
 
     @property
@@ -145,12 +146,12 @@ class Follower:
     def _take_on(self, admin: AdminClient, consumer: Consumer) -> None:
         """Follow partitions that are not followed yet, to their present ends at least."""
         added = []
-        for short in (*FOLLOWED, ACKS):
+        for short in (*FOLLOWED, ALERTS_ACKS):
             topic = self._names[short]
             try:
                 partitions = partitions_of(admin, topic)
             except TopicMissing:
-                if short == ACKS:
+                if short == ALERTS_ACKS:
                     continue
                 raise
             new = [p for p in partitions if (topic, p) not in self._positions]

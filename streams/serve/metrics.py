@@ -12,7 +12,7 @@ All replicas show the same. No label names an outlet, but for the worst that bre
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from prometheus_client import (
@@ -31,7 +31,6 @@ from prometheus_client.registry import Collector
 
 from streams.domain.window import instant_from_text
 from streams.metrics import Metric
-from streams.serve.follower import Follower
 from streams.serve.periods import shown
 from streams.serve.rows import DayRow, RateRow
 from streams.serve.view import View
@@ -171,10 +170,29 @@ class _Parts(msgspec.Struct):
     by_category: dict[str, _Part]
 
 
+class Followed(Protocol):
+    """How far the reading of the topics has come."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether all that was there at the start has been read."""
+        ...
+
+    @property
+    def lag(self) -> Mapping[str, int]:
+        """Records not read yet, by topic."""
+        ...
+
+    @property
+    def records(self) -> Mapping[str, int]:
+        """Records read so far, by topic."""
+        ...
+
+
 class ServeMetrics:
     """All metrics of one server. For any thread."""
 
-    def __init__(self, view: View, follower: Follower, *, routine_target: float) -> None:
+    def __init__(self, view: View, follower: Followed, *, routine_target: float) -> None:
         """Take what the figures are made from."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # Theirs.
         self._registry = CollectorRegistry()
@@ -344,7 +362,7 @@ class ViewCollector(Collector):
 class FollowerCollector(Collector):
     """How far the view is behind its topics."""
 
-    def __init__(self, view: View, follower: Follower) -> None:
+    def __init__(self, view: View, follower: Followed) -> None:
         """Take whom to ask."""
         self._view = view
         self._follower = follower

@@ -137,14 +137,6 @@ class AlertRow(msgspec.Struct, frozen=True):
         return self.state != "ended"
 
 
-class Acknowledgement(msgspec.Struct, frozen=True):
-    """That somebody has taken an alert on; the latest counts."""
-
-    by: str
-    at: str
-    note: str | None = None
-
-
 Row = RateRow | DayRow | AlertRow
 
 
@@ -179,8 +171,3 @@ def day_row(value: bytes) -> DayRow:
 def alert_row(value: bytes) -> AlertRow:
     """Return the row of a record of `alerts`; raises ValueError where it is none."""
     return structs.replace(msgspec.json.decode(value, type=AlertRow), record=value)
-
-
-def acknowledgement(value: bytes) -> Acknowledgement:
-    """Return what a record of `alerts.acks` says; raises ValueError where it says nothing."""
-    return msgspec.json.decode(value, type=Acknowledgement)

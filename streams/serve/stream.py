@@ -78,12 +78,13 @@ class BoardStreams:
         """Send `summary` whenever it has changed, and `time` every `TIME_S`, until it is cancelled."""
         self.count += 1
         try:
-            sent, seen, looked, told = b"", -1, 0.0, 0.0
+            sent, seen, looked, told, was_ready = b"", -1, 0.0, 0.0, False
             while not self._stopping():
-                if monotonic() - told >= TIME_S or (seen < 0 and self._ready()):
-                    told = monotonic()
-                    yield self._time()
-                changed = self._ready() and self._summaries.revision != seen
+                ready = self._ready()
+                if monotonic() - told >= TIME_S or ready != was_ready:
+                    told, was_ready = monotonic(), ready
+                    yield self._time(ready=ready)
+                changed = ready and self._summaries.revision != seen
                 if changed and monotonic() - looked >= SUMMARY_S:
                     looked, seen = monotonic(), self._summaries.revision
                     body = await asyncio.to_thread(self._summaries.body, access)
@@ -94,6 +95,6 @@ class BoardStreams:
         finally:
             self.count -= 1
 
-    def _time(self) -> bytes:
-        told = {"now_ms": now_ms(), "ready": self._ready(), "stale_after_ms": STALE_AFTER_MS}
+    def _time(self, *, ready: bool) -> bytes:
+        told = {"now_ms": now_ms(), "ready": ready, "stale_after_ms": STALE_AFTER_MS}
         return b"event: time\nretry: 2000\ndata: %b\n\n" % orjson.dumps(told)

@@ -14,7 +14,7 @@ from streams.serve.access import Access
 from streams.serve.curve import Point
 from streams.serve.names import Name
 from streams.serve.periods import PeriodShown
-from streams.serve.rows import Acknowledgement, AlertRow, Counts, RateRow, Verdict
+from streams.serve.rows import AlertRow, Counts, RateRow, Verdict
 from streams.serve.view import View
 
 WORST_SHOWN: Final = 10
@@ -81,7 +81,7 @@ class DayShown(msgspec.Struct, frozen=True):
 
 
 class AlertShown(msgspec.Struct, frozen=True):
-    """An open alert in words; see `records.published.AlertRecord`."""
+    """An open alert in words; see `records.published.AlertRecord`. `acked_by` has taken it on."""
 
     alert_id: str
     episode: int
@@ -99,7 +99,7 @@ class AlertShown(msgspec.Struct, frozen=True):
     collections: int | None
     event_period_id: str | None
     first_at: str
-    acknowledged: Acknowledgement | None
+    acked_by: str | None
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -166,7 +166,7 @@ class Summarist:
             periods=self._periods(headline),
             areas=self._areas(access, open_by_scope),
             worst=[self._figures(row, open_by_scope) for row in self._worst(outlets)],
-            alerts=[self._alert(row) for row in _ordered(alerts)[:ALERTS_SHOWN]],
+            alerts=[self._alert(row, access) for row in _ordered(alerts)[:ALERTS_SHOWN]],
             alert_counts={
                 severity: sum(row.severity == severity for row in alerts)
                 for severity in _SEVERITIES
@@ -271,8 +271,9 @@ class Summarist:
         )
         return below[:WORST_SHOWN]
 
-    def _alert(self, row: AlertRow) -> AlertShown:
+    def _alert(self, row: AlertRow, access: Access) -> AlertShown:
         names = self.view.names
+        ack = self.view.ack(row)
         within = row.granularity in ("OUTLET", "COUNTY") and row.city_code is not None
         return AlertShown(
             alert_id=row.alert_id,
@@ -291,7 +292,7 @@ class Summarist:
             collections=row.evidence.collections,
             event_period_id=row.event_period_id,
             first_at=row.first_at,
-            acknowledged=self.view.acknowledgement(row),
+            acked_by=ack.by if ack and access.sees_officers else None,
         )
 
     def _curve(self, headline: Figures | None) -> Curve | None:

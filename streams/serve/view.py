@@ -12,7 +12,9 @@ from typing import Final, TypeVar
 
 from streams.domain.period import Granularity
 from streams.domain.window import day_from_text, day_text
-from streams.records import topics
+from streams.records import acks, topics
+from streams.records.acks import AlertAck
+from streams.records.published import alert_key
 from streams.reference.areas import Areas
 from streams.reference.codec import SnapshotError
 from streams.reference.history import assemble
@@ -20,12 +22,10 @@ from streams.reference.types import Reference
 from streams.serve.curve import Curves, Point
 from streams.serve.names import Names
 from streams.serve.rows import (
-    Acknowledgement,
     AlertRow,
     DayRow,
     Incoming,
     RateRow,
-    acknowledgement,
     alert_row,
     day_row,
     rate_row,
@@ -33,7 +33,6 @@ from streams.serve.rows import (
 
 LOGGER: Final = logging.getLogger(__name__)
 
-ACKS: Final = "alerts.acks"
 FOLLOWED: Final = (topics.REFERENCE, topics.RATES, topics.DAYS, topics.ALERTS)
 """Topics that a view needs; `alerts.acks` is followed besides, where there is one."""
 
@@ -75,7 +74,7 @@ class View:
         self._rates: dict[str, dict[str, RateRow]] = {}
         self._days: dict[str, dict[DayKey, DayRow]] = {}
         self._alerts: dict[bytes, AlertRow] = {}
-        self._acks: dict[bytes, Acknowledgement] = {}
+        self._acks: dict[bytes, AlertAck] = {}
         self._reference_records: dict[bytes, bytes | None] = {}
         self._reference = Reference()
         self._names = Names(self._areas, self._reference)
@@ -170,9 +169,9 @@ class View:
         with self._lock:
             return list(self._alerts.values())
 
-    def acknowledgement(self, row: AlertRow) -> Acknowledgement | None:
+    def ack(self, row: AlertRow) -> AlertAck | None:
         """Return who has taken an alert on, if anybody."""
-        return self._acks.get(_episode_key(row))
+        return self._acks.get(alert_key(row.alert_id, row.episode))
 
     def curve(self, granularity: str, scope_id: str, date: str) -> list[Point]:
         """Return the points of a scope's business day that have been seen."""
@@ -216,7 +215,7 @@ class View:
             case topics.REFERENCE:
                 return lambda: self._reference_records.update({record.key: record.value})
             case _:
-                assert record.topic == ACKS, record.topic
+                assert record.topic == topics.ALERTS_ACKS, record.topic
                 return self._ack_change(record)
 
     def _rate_change(self, record: Incoming) -> Change:
@@ -260,7 +259,7 @@ class View:
     def _ack_change(self, record: Incoming) -> Change:
         if record.value is None:
             return lambda: _forget(self._acks, record.key)
-        found = acknowledgement(record.value)
+        found = acks.decode(record.value)
         return lambda: self._acks.update({record.key: found})
 
     def _refer(self) -> None:
@@ -314,7 +313,3 @@ def _before(date: str, days: int) -> str:
 
 def _forget(rows: dict[KeyT, ValueT], key: KeyT) -> None:
     rows.pop(key, None)
-
-
-def _episode_key(row: AlertRow) -> bytes:
-    return f"{row.alert_id}|{row.episode}".encode()
