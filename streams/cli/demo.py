@@ -14,10 +14,8 @@ from streams.cli.run import Run, command
 if TYPE_CHECKING:
     from types import FrameType
 
-    from streams.cli.demo_play import Player
-    from streams.cli.demo_show import Show
+    from streams.cli.demo_show import Crew, Show
     from streams.cli.demo_system import DemoSystem
-    from streams.cli.demo_watch import Gauge, Watcher
     from streams.reference.types import Reference
     from streams.simulate.feed import Feed
 
@@ -99,11 +97,12 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
     from streams.cli.demo_play import Player
     from streams.cli.demo_report import Report, Totals, gather
     from streams.cli.demo_screen import Teller
-    from streams.cli.demo_show import Show, Steps
+    from streams.cli.demo_show import Crew, Show, Steps
     from streams.cli.demo_text import words
     from streams.cli.demo_watch import Gauge, Watcher
     from streams.cli.pace import quick_nights
     from streams.cli.region import Names
+    from streams.kafka.loading import Loader
     from streams.records.topics import SHIPMENTS
 
     begun_s = time.monotonic()
@@ -117,24 +116,23 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
     topics, client = system.run.settings.topics(), system.run.client
     assert feed.end_ms is not None, "the demo ends by itself"
     due_s = quick_nights(feed.start_ms, feed.end_ms, speed)
-    player = Player(client, topics[SHIPMENTS].name, feed, due_s)
-    watcher = Watcher(client, topics)
-    gauge = Gauge(system.run.admin, system.run.settings.group("match"), topics[SHIPMENTS])
-    threads = (player, watcher, gauge)
+    shipments = topics[SHIPMENTS]
+    gauge = Gauge(system.run.admin, system.run.settings.group("match"), shipments)
+    loader = Loader(client, shipments.name)
+    player = Player(loader, feed, due_s, lag=lambda: gauge.flow.lag)
+    crew = Crew(player, Watcher(client, topics), gauge)
     try:
-        for thread in threads:
-            thread.start()
+        crew.start()
         with Show(run, teller, feed, speed) as show:
-            _follow(system, show, player, watcher, gauge)
-            _settle(system, show, (player, watcher, gauge), teller.words.settling)
+            _follow(system, show, crew)
+            _settle(system, show, crew, teller.words.settling)
     finally:
-        for thread in threads:
-            thread.stop()
+        crew.stop()
     with run.err.status("Reading what was found ..."):
         evidence = gather(system.run)
     report = Report(run, teller, feed, evidence)
     took_s = time.monotonic() - begun_s
-    report.show(Totals(player.sent, player.heartbeats, took_s))
+    report.show(Totals(crew.player.sent, crew.player.heartbeats, took_s))
     return report.all_found
 
 
@@ -148,48 +146,37 @@ def _feed(scenario: str, seed: int, reference: "Reference") -> "Feed":
         raise BadInput(f"seed {seed}: {error}") from None
 
 
-def _follow(
-    system: "DemoSystem", show: "Show", player: "Player", watcher: "Watcher", gauge: "Gauge"
-) -> None:
+def _follow(system: "DemoSystem", show: "Show", crew: "Crew") -> None:
     """Show the play until its end; raises what has gone wrong meanwhile."""
     from streams.cli.demo_show import FRAME_S
 
-    while not player.done:
-        _check(system, player, watcher)
-        show.update(player, watcher, gauge)
+    while not crew.player.done:
+        system.check_worker()
+        crew.check()
+        show.update(crew)
         time.sleep(FRAME_S)
 
 
-def _settle(
-    system: "DemoSystem",
-    show: "Show",
-    threads: "tuple[Player, Watcher, Gauge]",
-    note: str,
-) -> None:
+def _settle(system: "DemoSystem", show: "Show", crew: "Crew", note: str) -> None:
     """Show how the rest is worked off, until all stages have passed the end of the play."""
     from streams.cli.demo_show import FRAME_S
     from streams.cli.demo_system import WorkerEnded
     from streams.cli.wait import stages_passing
 
-    player, watcher, gauge = threads
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     for _ in stages_passing(system.run, system.run.admin):
-        _check(system, player, watcher)
+        system.check_worker()
+        crew.check()
         if time.monotonic() > deadline:
             raise WorkerEnded(
-                f"The worker is still behind after {SETTLE_TIMEOUT_S:.0f} s; this machine is too "
+                f"The worker is still behind after {SETTLE_TIMEOUT_S:.0f} s: this machine is too "
                 "slow for the speed. Try a lower --speed."
             )
-        show.update(player, watcher, gauge, note)
+        show.update(crew, note)
         time.sleep(FRAME_S)
-    show.update(player, watcher, gauge, note)
-
-
-def _check(system: "DemoSystem", player: "Player", watcher: "Watcher") -> None:
-    system.check_worker()
-    for thread in (player, watcher):
-        if thread.error is not None:
-            raise thread.error
+    # A last look, once the screen has read what was published in the end.
+    time.sleep(FRAME_S)
+    show.update(crew, note)
 
 
 def _end(run: Run, system: "DemoSystem", *, keep: bool) -> None:

@@ -1,13 +1,19 @@
 """The demo's couriers: a thread that plays a scenario into `shipments`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from threading import Event, Thread
-from typing import Any, Final
+from time import monotonic
+from typing import Final
 
-from streams.cli.pace import DueS, paced, with_beats
+from streams.cli.pace import Beat, DueS, paced, with_beats
 from streams.cli.simulate import put
 from streams.kafka.loading import Loader
 from streams.simulate.feed import Feed
+
+LAG_MAX: Final = 8_000
+"""Records that may wait, two seconds of a busy hour: with more, the screen would tell of the past."""
+
+_HOLD_S: Final = 0.1
 
 
 class Player(Thread):
@@ -22,13 +28,15 @@ class Player(Thread):
     """
 
     def __init__(
-        self, client: Mapping[str, Any], topic: str, feed: Feed, due_s: DueS | None
+        self, loader: Loader, feed: Feed, due_s: DueS, *, lag: Callable[[], int] = lambda: 0
     ) -> None:
-        """Connect; raises ClusterError. Nothing is sent yet."""
+        """Nothing is sent yet. While `lag` says that many records wait, time stands still."""
         super().__init__(name="demo-player", daemon=True)
-        self._loader: Final = Loader(client, topic)
+        self._loader: Final = loader
         self._feed: Final = feed
         self._due_s: Final = due_s
+        self._lag: Final = lag
+        self._held_s = 0.0
         self._stopping: Final = Event()
         self.now_ms = feed.start_ms
         self.done = False
@@ -49,7 +57,9 @@ class Player(Thread):
         feed = self._feed
         items = with_beats(feed.records(), start_ms=feed.start_ms, end_ms=feed.end_ms)
         try:
-            for item in paced(items, self._due_s):
+            for item in paced(items, lambda at_ms: self._due_s(at_ms) + self._held_s):
+                if isinstance(item, Beat):
+                    self._hold()
                 if self._stopping.is_set():
                     break
                 put(self._loader, item)
@@ -58,6 +68,13 @@ class Player(Thread):
             self.done = True
         except Exception as error:  # noqa: BLE001 - raised again by whoever waits for the thread
             self.error = error
+
+    def _hold(self) -> None:
+        """Wait until the worker has caught up, on a machine that is too slow for the speed."""
+        since_s = monotonic()
+        while self._lag() > LAG_MAX and not self._stopping.wait(_HOLD_S):
+            pass
+        self._held_s += monotonic() - since_s
 
     def stop(self) -> None:
         """End the play early, and wait for the thread."""

@@ -16,16 +16,10 @@ from streams.cli.show import STYLES
 from streams.domain.period import Granularity
 from streams.kafka.reading import latest_values, read_to_end
 from streams.records.topics import ALERTS, DAYS, SHIPMENTS_DLQ
-from streams.simulate.faults import Evidence, PlantedFault
+from streams.simulate.faults import Evidence
 from streams.simulate.feed import Feed
 
 _HEALTHY_SHOWN: Final = 5
-
-_SCOPES: Final[Mapping[str, Granularity]] = {
-    "county_stops": Granularity.COUNTY,
-    "brand_silent": Granularity.ENTERPRISE,
-}
-"""What a planted fault's scope is; all others are outlets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +78,9 @@ class Report:
         for fault in planted:
             unmet = fault.unmet(self._evidence)
             mark = Text("  ✗ ", style="bold red") if unmet else Text("  ✓ ", style="green")
-            self._out.print(mark + Text(self._fault(fault)), soft_wrap=True)
+            self._out.print(mark + Text(self._teller.fault(fault)), soft_wrap=True)
             for text in unmet:
                 self._out.print(Text(f"      {self._words.unmet}: {text}"), soft_wrap=True)
-
-    def _fault(self, fault: PlantedFault) -> str:
-        granularity = _SCOPES.get(fault.kind, Granularity.OUTLET)
-        scope = self._teller.names.scope(granularity.value, fault.scope_id)
-        return self._words.faults[fault.kind].format(scope=scope)
 
     def _alerts(self) -> None:
         words = self._words

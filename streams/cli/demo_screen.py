@@ -1,6 +1,6 @@
 """The demo's screen: made anew from what is known, as large as the terminal is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ from streams.domain.period import EventPeriod, Granularity
 from streams.domain.verdict import RateStatus
 from streams.domain.window import MINUTE_MS, instant_from_text, instant_text
 from streams.reference.types import Reference
+from streams.simulate.faults import PlantedFault
+from streams.simulate.feed import Feed
 
 ALL_CATEGORIES: Final = "*"
 
@@ -37,6 +39,13 @@ _MINUTES_PER_HOUR: Final = 60
 _BAD: Final = (RateStatus.BREACH.name, RateStatus.AT_RISK.name)
 _JUDGED: Final = (RateStatus.OK.name, *_BAD)
 _RANKS: Final = {name: rank for rank, name in enumerate(_BAD)}
+
+
+_FAULT_SCOPES: Final[Mapping[str, Granularity]] = {
+    "county_stops": Granularity.COUNTY,
+    "brand_silent": Granularity.ENTERPRISE,
+}
+"""What a planted fault's scope is; all others are outlets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,28 @@ class Teller:
         severity = self.words.severities[alert["severity"]]
         return f"{time} ▲ {severity} {self.scope(alert)}: {kind}: {self.why(alert)}"
 
+    def fault(self, fault: PlantedFault) -> str:
+        """Return what was planted, and where."""
+        granularity = _FAULT_SCOPES.get(fault.kind, Granularity.OUTLET)
+        scope = self.names.scope(granularity.value, fault.scope_id)
+        return self.words.faults[fault.kind].format(scope=scope)
+
+    def planted(self, feed: Feed) -> list[str]:
+        """Return what was planted in a play, a line each, in the order of time."""
+        head = self.words.planted.format(
+            outlets=len(feed.region.outlets), parcels=feed.region.parcels_per_day
+        )
+        faults = sorted(feed.planted, key=lambda fault: fault.start_ms)
+        return [
+            head,
+            *(
+                self.words.planted_from.format(
+                    time=clock_text(instant_text(fault.start_ms)), fault=self.fault(fault)
+                )
+                for fault in faults
+            ),
+        ]
+
     def event_period(self, now_ms: int) -> str:
         """Return the event periods of an instant, and their targets."""
         general, towards = [], []
@@ -160,6 +191,7 @@ class Moment:
         share: How much of the play is over, 0 to 1.
         speed: Of the play by day.
         note: What is being done beside, "" for nothing.
+        waiting: Lines to show until the first alert.
 
     """
 
@@ -170,6 +202,7 @@ class Moment:
     share: float
     speed: float
     note: str = ""
+    waiting: Sequence[str] = ()
 
 
 def screen(moment: Moment, teller: Teller, *, width: int, height: int) -> RenderableType:
@@ -191,7 +224,7 @@ def screen(moment: Moment, teller: Teller, *, width: int, height: int) -> Render
         parts.append(grid)
     else:
         parts.append(city_panel)
-    return Group(*parts, _alerts(moment.board, teller, alerts), _footer(moment, teller))
+    return Group(*parts, _alerts(moment, teller, alerts), _footer(moment, teller))
 
 
 def _header(moment: Moment, teller: Teller) -> RenderableType:
@@ -255,8 +288,8 @@ def worst_outlets(board: Board) -> list[Rate]:
     )
 
 
-def _alerts(board: Board, teller: Teller, rows: int) -> RenderableType:
-    words = teller.words
+def _alerts(moment: Moment, teller: Teller, rows: int) -> RenderableType:
+    board, words = moment.board, teller.words
     raised = sum(alert["reason"] == "raised" for alert in board.alerts)
     counts = words.open_alerts.format(open=len(board.open_alerts()), raised=raised)
     table = Table.grid(padding=(0, 1), expand=True)
@@ -274,7 +307,9 @@ def _alerts(board: Board, teller: Teller, rows: int) -> RenderableType:
             Text(f"{teller.scope(alert)}: {words.kinds[alert['alert_kind']]}"),
             Text(teller.ending(alert), style="green") if ended else teller.why(alert),
         )
-    body: RenderableType = table if table.row_count else Text(words.no_alerts, style="dim")
+    lines = [words.no_alerts, "", *moment.waiting][:rows]
+    waiting = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
+    body: RenderableType = table if table.row_count else waiting
     title = f"{words.alerts}: {counts}" if table.row_count else words.alerts
     return Panel(body, title=title, title_align="left", height=rows + 2, padding=(0, 1))
 

@@ -2,7 +2,7 @@
 
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from rich.live import Live
 from rich.status import Status
@@ -65,6 +65,30 @@ class Steps:
             self._status.stop()
 
 
+class Crew(NamedTuple):
+    """The threads of a demo."""
+
+    player: Player
+    watcher: Watcher
+    gauge: Gauge
+
+    def start(self) -> None:
+        """Start all of them."""
+        for thread in self:
+            thread.start()
+
+    def check(self) -> None:
+        """Raise what has ended one of them before its time."""
+        for thread in (self.player, self.watcher):
+            if thread.error is not None:
+                raise thread.error
+
+    def stop(self) -> None:
+        """End all of them, and wait for them."""
+        for thread in self:
+            thread.stop()
+
+
 class Show:
     """The picture of a demo. `update` it often; it chooses by itself when to paint."""
 
@@ -78,13 +102,16 @@ class Show:
         self._speed: Final = speed
         live = run.out.is_terminal and not run.out.is_dumb_terminal
         self._live: Final = Live(console=run.out, screen=True, auto_refresh=False) if live else None
+        self._waiting: Final = teller.planted(feed)
         self._told = 0
         self._line_s = monotonic()
 
     def __enter__(self) -> Self:
-        """Take over the terminal."""
+        """Take over the terminal, or say what is going to happen."""
         if self._live is not None:
             self._live.start()
+        for line in () if self._live is not None else self._waiting:
+            self._run.say(line)
         return self
 
     def __exit__(
@@ -97,8 +124,9 @@ class Show:
         if self._live is not None:
             self._live.stop()
 
-    def update(self, player: Player, watcher: Watcher, gauge: Gauge, note: str = "") -> None:
+    def update(self, crew: Crew, note: str = "") -> None:
         """Show what is known now; `note` is what else is being done."""
+        player, watcher, gauge = crew
         board = watcher.board()
         moment = Moment(
             board=board,
@@ -108,6 +136,7 @@ class Show:
             share=min(1.0, (player.now_ms - self._start_ms) / self._length_ms),
             speed=self._speed,
             note=note,
+            waiting=self._waiting,
         )
         if self._live is None:
             self._tell(moment)

@@ -22,6 +22,8 @@ class Words:
     none_worse: str
     alerts: str
     no_alerts: str
+    planted: str
+    planted_from: str
     open_alerts: str
     raised: str
     ended: str
@@ -66,7 +68,9 @@ EN: Final = Words(
     worst_columns=("outlet", "missing", "judged by", ""),
     none_worse="every judged outlet is above its target",
     alerts="Alerts, the latest first",
-    no_alerts="none yet: a parcel is judged two hours after its collection",
+    no_alerts="None yet: a parcel is judged two hours after its collection.",
+    planted="Planted, to be found among {outlets:,} outlets and {parcels:,.0f} parcels a day:",
+    planted_from="from {time}  {fault}",
     open_alerts="{open} open of {raised} raised",
     raised="raised",
     ended="ended after {duration}: {reason}",
@@ -145,7 +149,9 @@ ZH: Final = Words(
     worst_columns=("网点", "漏录", "判定依据", ""),
     none_worse="已判定网点均达标",
     alerts="告警（最新在前）",
-    no_alerts="暂无：邮件收寄两小时后才判定",
+    no_alerts="暂无：邮件收寄两小时后才判定。",
+    planted="预设问题，须在 {outlets:,} 个网点、每日 {parcels:,.0f} 件邮件中发现：",
+    planted_from="{time} 起  {fault}",
     open_alerts="未结束 {open}，共发出 {raised}",
     raised="发出",
     ended="{duration}后结束：{reason}",
@@ -186,7 +192,7 @@ ZH: Final = Words(
         "OK": "达标",
         "AT_RISK": "有风险",
         "BREACH": "不达标",
-        "INSUFFICIENT": "件数不足",
+        "INSUFFICIENT": "件数少",
         "UNKNOWN": "静默",
     },
     reasons={

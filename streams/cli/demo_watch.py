@@ -239,7 +239,8 @@ class Gauge(Thread):
                 committed = committed_offsets(self._admin, self._group, self._topic)
             except (ClusterError, KafkaException):
                 continue
-            processed = sum(offset or 0 for offset in committed.values())
+            # A coordinator that has just moved knows of nothing; offsets never go back.
+            processed = max(self.flow.processed, sum(offset or 0 for offset in committed.values()))
             now_s = monotonic()
             self._points.append((now_s, processed))
             while self._points[0][0] < now_s - _RATE_SPAN_S:

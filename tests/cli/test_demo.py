@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
 from rich.console import Console
 
+from streams.cli.demo_play import LAG_MAX, Player
 from streams.cli.demo_report import Report, Totals
 from streams.cli.demo_screen import Moment, Teller, events, screen, sparkline
 from streams.cli.demo_text import Words, words
@@ -26,6 +28,9 @@ from streams.reference.types import Reference
 from streams.simulate.faults import Evidence
 from streams.simulate.feed import open_scenario
 from tests.cli.conftest import Realname
+
+if TYPE_CHECKING:
+    from streams.kafka.loading import Loader
 
 NOON = "2017-09-06T12:00:00+08:00"
 
@@ -236,6 +241,50 @@ class TestReport:
         assert "1,000 records and 10 heartbeats sent" in told
 
 
+class FakeLoader:
+    """Takes what is sent, and counts it."""
+
+    def __init__(self) -> None:
+        self.sent = self.heartbeats = 0
+        self.finished = False
+
+    def put(self, _key: bytes, _value: bytes | None) -> None:
+        self.sent += 1
+
+    def beat(self, _value: bytes) -> None:
+        self.heartbeats += 1
+
+    def finish(self) -> None:
+        self.finished = True
+
+
+class TestPlayer:
+    def player(self, loader: FakeLoader, reference: Reference, lag: Callable[[], int]) -> Player:
+        feed = open_scenario("demo-short", seed=1, reference=reference, parcels_per_day=8_000)
+        return Player(cast("Loader", loader), feed, lambda _: 0.0, lag=lag)
+
+    def test_everything_is_played_once_the_worker_has_caught_up(self, reference: Reference) -> None:
+        loader, lags = FakeLoader(), [LAG_MAX + 1, LAG_MAX + 1, LAG_MAX]
+        player = self.player(loader, reference, lambda: lags.pop(0) if lags else 0)
+        player.run()
+        assert player.error is None
+        assert player.done
+        assert loader.finished
+        assert (lags, player.now_ms) == ([], instant_from_text("2017-09-06T15:00:00+08:00"))
+        assert loader.sent > 5_000
+        assert loader.heartbeats == 9 * 60 + 1
+
+    def test_it_can_be_stopped_while_it_waits(self, reference: Reference) -> None:
+        loader = FakeLoader()
+        player = self.player(loader, reference, lambda: LAG_MAX + 1)
+        player.start()
+        time.sleep(0.3)
+        player.stop()
+        assert not player.is_alive()
+        assert loader.finished
+        assert loader.sent < 1_000
+
+
 def left_running(folder: Path) -> list[str]:
     """Command lines of processes that name the folder, but for our own."""
     found = []
@@ -287,13 +336,13 @@ class TestWhole:
             text=True,
             env=environment,
         ) as process:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not (tmp_path / "demo" / "worker.json").exists():
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             worker = json.loads((tmp_path / "demo" / "worker.json").read_text("utf8"))
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
         assert "Interrupted." in err
         assert out == ""
