@@ -319,6 +319,8 @@ class TickedStage:
             unknown=unknown,
         )
         for day in self.windows.kept_days():
+            if not (self.windows.day_changes(day) > self._published_tick).any():
+                continue
             judged = day == self.judge.day
             outputs += self._publisher.day(
                 day,

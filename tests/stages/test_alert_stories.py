@@ -333,3 +333,74 @@ def test_silence_goes_on_when_nothing_is_collected_any_more() -> None:
     found, _ = story(every_minute(0, 0, 40), a_reference(EP), until=300, policy=SILENCE)
     silent = [entry for entry in told(found) if entry[1] == "CHANNEL_SILENT"]
     assert [(at, reason) for at, _, _, reason in silent] == [(31, "raised")]
+
+
+def test_a_collapse_ends_with_its_period_and_with_its_removal() -> None:
+    numbers = [outlet.number for outlet in YUN]
+    rows = at_each(numbers, 0, 50)
+    short = a_period("EP", granularities=OUTLETS, end=60)
+    found, _ = story(rows, a_reference(short, outlets=YUN), until=90, policy=COLLAPSE)
+    assert [(at, reason) for at, _, _, reason in told(found)] == [
+        (15, "raised"),
+        (71, "period_ended"),
+    ]
+    without = a_reference(outlets=YUN, version=2, effective_at_ms=(MIDNIGHT_TICK + 40) * TICK_MS)
+    found, _ = story(rows, a_reference(EP, outlets=YUN), without, until=90, policy=COLLAPSE)
+    assert [(at, reason) for at, _, _, reason in told(found)] == [
+        (15, "raised"),
+        (40, "withdrawn"),
+    ]
+
+
+def test_a_collapse_hands_over_to_the_next_period() -> None:
+    numbers = [outlet.number for outlet in YUN]
+    first = a_period("EP-1", granularities=OUTLETS, end=60)
+    second = a_period("EP-2", granularities=OUTLETS, start=60, end=400)
+    rows = [*at_each(numbers, 0, 50), *at_each(numbers, 60, 50)]
+    found, _ = story(rows, a_reference(first, second, outlets=YUN), until=90, policy=COLLAPSE)
+    assert [(r.reason, r.event_period_id) for r in found] == [
+        ("raised", "EP-1"),
+        ("changed", "EP-2"),
+    ]
+
+
+def test_a_silent_enterprise_hides_its_collapses_which_come_back_when_it_speaks() -> None:
+    numbers = [outlet.number for outlet in YUN]
+    both = replace(COLLAPSE, silent_collections=20)
+    rows = [
+        *at_each(numbers, 0, 50),
+        *every_minute(0, 5, 40),
+        a_row(50, a_cell(0, 0), Counter.ATTEMPTS_FAILED),
+    ]
+    found, _ = story(rows, a_reference(EP, outlets=YUN), until=55, policy=both)
+    assert told(found) == [
+        (15, "CHANNEL_SILENT", "E-YUN|150100", "raised"),
+        (31, "CHANNEL_SILENT", "E-YUN", "raised"),
+        (31, "CHANNEL_SILENT", "E-YUN|150100", "superseded"),
+        (50, "CHANNEL_SILENT", "E-YUN", "recovered"),
+        (50, "CHANNEL_SILENT", "E-YUN|150100", "raised"),
+    ]
+
+
+def test_open_alerts_of_every_kind_and_level_are_emitted_again() -> None:
+    everywhere = a_period("EP", end=6_000)
+    numbers = [outlet.number for outlet in YUN]
+    rows = at_each(numbers, 0, 50)
+    found, _ = story(rows, a_reference(everywhere, outlets=YUN), until=1_455, policy=COLLAPSE)
+    again = {(r.alert_kind, r.granularity) for r in found if r.reason == "reemitted"}
+    assert again == {
+        ("CHANNEL_SILENT", "ENTERPRISE_CITY"),
+        ("RATE_BELOW_TARGET", "COUNTY"),
+        ("RATE_BELOW_TARGET", "CITY"),
+        ("RATE_BELOW_TARGET", "ENTERPRISE"),
+        ("RATE_BELOW_TARGET", "REGION"),
+    }
+
+
+def test_a_county_that_stops_registering_is_raised_at_every_level_that_it_pulls_down() -> None:
+    everywhere = a_period("EP", rate=0.9)
+    rows = [*parcels(0, at=0, count=100), *parcels(1, at=0, count=900, covered=900)]
+    found, _ = story(rows, a_reference(everywhere), until=20)
+    raised = {r.scope_id: r.severity for r in found if r.alert_kind == "RATE_BELOW_TARGET"}
+    # Outlet 1 is good and in the same city and enterprise: 900 of 1,000 are on target.
+    assert raised == {"O-000": "CRITICAL", "150102": "CRITICAL"}
