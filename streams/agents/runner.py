@@ -251,7 +251,9 @@ class Runner:
     # The life of a runner.
 
     def start(self) -> None:
-        """Read the reference data and end what a predecessor left open. Blocks until that is done.
+        """Read the reference data, end what a predecessor left open, and join the group.
+
+        Blocks until that is done.
 
         Raises:
             ClusterError: Kafka refuses us.
@@ -259,6 +261,7 @@ class Runner:
         """
         self._reference.load(lambda: self._stopping)
         self._producer.init()
+        self._consumer.join()
 
     def _new_producer(self) -> TransactionalProducer:
         config = self._config

@@ -134,8 +134,14 @@ class GroupConsumer:
         self._raised: BaseException | None = None
         self._fenced: KafkaError | None = None
         self._consumer = Consumer({**config, "error_cb": self._on_error})
+
+    def join(self) -> None:
+        """Join the group. From now on `poll` must be called, and `close` at the end."""
         self._consumer.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
         )
 
     def poll(self, timeout_s: float) -> Polled:
