@@ -115,3 +115,15 @@ def test_new_keys_are_numbered_in_rising_order_and_keep_their_numbers() -> None:
 def test_distinct_numbers_come_once_and_in_order() -> None:
     assert distinct(np.array([7, 5, 7, 9], np.intp)) == [5, 7, 9]
     assert distinct(np.empty(0, np.intp)) == []
+
+
+def test_records_of_two_days_in_one_tick_count_in_two_places() -> None:
+    rows = [row for minute in (-3, 3) for row in parcels(0, at=minute, count=4)]
+    at_once = [(MIDNIGHT_TICK + 5, *row[1:]) for row in rows]
+    reference = a_reference(outlets=[MOVED])
+    _, rollup = run_both(reference, at_once, until=MIDNIGHT_TICK + 10)
+    days = records(rollup.commit(publish=True), "days")
+    assert {key for key in days if key.startswith("COUNTY")} == {
+        "COUNTY|150202|2017-09-07",
+        "COUNTY|150102|2017-09-08",
+    }

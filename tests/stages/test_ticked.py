@@ -204,3 +204,54 @@ def test_an_old_days_part_that_was_never_kept_apart_is_not_judged() -> None:
     feed.apply(Sender().records(parcels(0, at=720, count=50), until=MIDNIGHT_TICK + 7_300))
     day = records(feed.commit(publish=True), "days")["OUTLET|O-000|2017-09-08"]
     assert (day["rate_status"], day["target"]) == ("INSUFFICIENT", None)
+
+
+def verdict_of(feed: Feed) -> tuple[str | None, str, int]:
+    found = records(feed.commit(publish=True), "rates")["OUTLET|O-000"]["verdict"]
+    return found["event_period_id"], found["rate_status"], found["n"]
+
+
+def test_a_stricter_period_that_began_later_does_not_hide_what_came_before_it() -> None:
+    reference = a_reference(
+        a_period("EP-LOOSE", rate=0.8), a_period("EP-STRICT", start=60, rate=0.95)
+    )
+    rows = [*parcels(0, at=0, count=50), *parcels(0, at=60, count=50, covered=50)]
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 120)
+    assert verdict_of(feed) == ("EP-LOOSE", "BREACH", 100)
+    # Beginning together, the stricter says it all.
+    reference = a_reference(a_period("EP-LOOSE", rate=0.8), a_period("EP-STRICT", rate=0.95))
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 120)
+    assert verdict_of(feed) == ("EP-STRICT", "BREACH", 100)
+
+
+def test_a_late_record_of_before_a_period_stays_before_it() -> None:
+    reference = a_reference(a_period("EP", start=60))
+    rows = [
+        *parcels(0, at=60, count=10, covered=10),
+        a_row(100, a_cell(0, 0), Counter.ELIGIBLE, 50),  # Collected an hour before it began.
+    ]
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 120)
+    assert verdict_of(feed) == ("EP", "OK", 10)
+
+
+def test_pending_parcels_are_those_of_the_worst_line_also_after_a_restart() -> None:
+    reference = a_reference(
+        a_period("EP-ALL", rate=0.9), a_period("EP-CITY", rate=0.95, bit=0, n_min=1)
+    )
+    rows = [
+        *parcels(0, at=0, count=50),
+        *parcels(0, at=0, count=5, covered=5, scope=1),
+        *parcels(0, at=55, count=7),  # Young at the whole hour, and bound for elsewhere.
+    ]
+    sender, feed = Sender(), Feed(a_rate(reference))
+    feed.apply(
+        sender.records([r for r in rows if r[0] <= MIDNIGHT_TICK + 57], until=MIDNIGHT_TICK + 57)
+    )
+    feed.commit()
+    after = Feed(a_rate(reference))
+    after.stage.restore_snapshot(list(feed.stage.snapshot()))
+    last = sender.records([], until=MIDNIGHT_TICK + 61)
+    for stage in (feed, after):
+        stage.apply(last)
+        (change,) = verdict_changes(stage.commit())
+        assert (change.event_period_id, change.pending) == ("EP-ALL", 7)
