@@ -10,11 +10,22 @@ from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
+    AdminClient,
+    TopicDescription,
+)
 
 from streams.kafka.errors import ClusterError, TopicMissing, cluster_error
-from streams.kafka.reading import end_offsets, partitions_of
+from streams.kafka.reading import end_offsets
 from streams.records.topics import ALERTS_ACKS
 from streams.serve.rows import Incoming
 from streams.serve.view import FOLLOWED, View
@@ -27,25 +38,23 @@ ALIVE_S: Final = 60.0
 _BATCH_RECORDS: Final = 1_000
 _POLL_S: Final = 0.2
 _RETRY_S: Final = 2.0
-_LOOK_S: Final = 30.0
-"""How often new topics and partitions are looked for."""
+_LOOK_S: Final = 10.0
+"""How often it is looked whether the topics are still the same, and for new ones and partitions."""
+_ANSWER_S: Final = 5.0
 
-_BEGIN_ANEW: Final = frozenset(
+_ELSEWHERE: Final = frozenset(
     {
         KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 (librdkafka's own codes are public by that name)
-        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
-        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError.OFFSET_OUT_OF_RANGE,
     }
 )
-"""What a topic that was deleted, or made anew, looks like to who follows it."""
+"""Where we were there is nothing: records were deleted, or the topic is another one."""
 
 Place = tuple[str, int]
 
 
-class _MadeAnewError(Exception):
-    """A followed topic is not the one that it was."""
+class _BeginAnewError(Exception):
+    """What has been read is not what the topics hold."""
 
 
 class Follower:
@@ -63,12 +72,14 @@ class Follower:
         self._view = view
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="follower", daemon=True)
+        # Kept from one consumer to the next, so that after an outage nothing old is shown again.
+        self._topic_ids: dict[str, str] = {}
         self._positions: dict[Place, int] = {}
         self._goals: dict[Place, int] = {}
         self._ends: dict[Place, int] = {}
         self._came_round = monotonic()
         self.ready = False
-        """Whether everything that was there at the start has been read. It stays so."""
+        """Whether everything that was there at the start has been read."""
         self.trouble: str | None = None
         """What keeps it from reading, for people; None while nothing does."""
         self.records: dict[str, int] = dict.fromkeys((*FOLLOWED, ALERTS_ACKS), 0)
@@ -104,24 +115,27 @@ class Follower:
                 if self.trouble is None:
                     LOGGER.warning("%s; trying again", error)
                 self.trouble = str(error)
-            except _MadeAnewError:
-                LOGGER.warning("a topic was deleted or made again; reading all anew")
-                self._view.clear()
+            except _BeginAnewError:
+                LOGGER.warning("the topics are not those that were read; reading all anew")
+                self._forget()
             self._came_round = monotonic()
             self._stopping.wait(_RETRY_S)
 
+    def _forget(self) -> None:
+        self.ready = False
+        for known in (self._topic_ids, self._positions, self._goals, self._ends):
+            known.clear()
+        self._view.clear()
+
     def _follow(self) -> None:
         admin = AdminClient(dict(self._client))
-        self._positions.clear()
-        self._goals.clear()
-        self._ends.clear()
+        assigned: set[Place] = set()
         with closing(self._consumer()) as consumer:
-            self._take_on(admin, consumer)
-            looked = monotonic()
+            looked = -_LOOK_S
             while not self._stopping.is_set():
                 self._came_round = monotonic()
                 if monotonic() - looked > _LOOK_S:
-                    self._take_on(admin, consumer)
+                    self._take_on(admin, consumer, assigned)
                     self._ends |= _cached_ends(consumer, self._positions)
                     looked = monotonic()
                 self._take_in(consumer.consume(_BATCH_RECORDS, _POLL_S))
@@ -143,31 +157,38 @@ class Follower:
             }
         )
 
-    def _take_on(self, admin: AdminClient, consumer: Consumer) -> None:
-        """Follow partitions that are not followed yet, to their present ends at least."""
-        added = []
+    def _take_on(self, admin: AdminClient, consumer: Consumer, assigned: set[Place]) -> None:
+        """Assign what is not assigned yet: from where we were, or a new partition's beginning."""
+        places = []
         for short in (*FOLLOWED, ALERTS_ACKS):
             topic = self._names[short]
             try:
-                partitions = partitions_of(admin, topic)
+                found = _described(admin, topic)
             except TopicMissing:
-                if short == ALERTS_ACKS:
+                if short == ALERTS_ACKS:  # A cluster from before there were any.
                     continue
                 raise
-            new = [p for p in partitions if (topic, p) not in self._positions]
-            if not new:
-                continue
-            ends = end_offsets(admin, topic)
-            for partition in new:
-                self._positions[topic, partition] = 0
-                self._goals[topic, partition] = ends.get(partition, 0)
-                added.append(TopicPartition(topic, partition, OFFSET_BEGINNING))
-        if added:
-            consumer.incremental_assign(added)
+            topic_id = str(found.topic_id)
+            if self._topic_ids.setdefault(topic, topic_id) != topic_id:
+                raise _BeginAnewError
+            here = {(topic, info.id) for info in found.partitions}
+            if new := here - self._goals.keys():
+                ends = end_offsets(admin, topic)
+                self._goals |= {place: ends.get(place[1], 0) for place in new}
+            places += sorted(here - assigned)
+        consumer.incremental_assign(
+            [
+                TopicPartition(
+                    topic, partition, self._positions.get((topic, partition), OFFSET_BEGINNING)
+                )
+                for topic, partition in places
+            ]
+        )
+        assigned.update(places)
         self.trouble = None
 
     def _reached(self) -> bool:
-        return all(self._positions[place] >= goal for place, goal in self._goals.items())
+        return all(self._positions.get(place, 0) >= goal for place, goal in self._goals.items())
 
     def _take_in(self, messages: Iterable[Message]) -> None:
         records = []
@@ -198,12 +219,21 @@ class Follower:
 
     def _suffer(self, error: KafkaError) -> None:
         """Take an error of the client: note what passes by itself, raise what does not."""
-        if error.code() in _BEGIN_ANEW:
-            raise _MadeAnewError
+        if error.code() in _ELSEWHERE:
+            raise _BeginAnewError
         found = cluster_error(error, doing="following the topics")
         if error.fatal() or not found.retryable:
             raise found
         self.trouble = str(found)
+
+
+def _described(admin: AdminClient, topic: str) -> TopicDescription:
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_S)
+    try:
+        found: TopicDescription = asked[topic].result()
+    except KafkaException as error:
+        raise cluster_error(error.args[0], doing=f"reading {topic}") from error
+    return found
 
 
 def _cached_ends(consumer: Consumer, places: Iterable[Place]) -> Mapping[Place, int]:
