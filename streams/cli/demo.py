@@ -188,13 +188,14 @@ def _end(run: Run, system: "DemoSystem", *, keep: bool) -> None:
             system.stop_worker()
         else:
             system.stop()
+    run.say("Worker stopped." if keep else "Worker and broker stopped, their data deleted.")
 
 
 def _next_commands(run: Run, system: "DemoSystem", *, keep: bool) -> None:
     """Say what to try next, with what it takes to find the demo's broker if that still runs."""
     run.out.print()
     if not keep:
-        run.out.print("Everything has been stopped and deleted. Next, try:")
+        run.out.print("Next, try:")
         run.out.print("  realname demo --keep      the same, and look around afterwards")
         run.out.print("  realname broker start     a broker to stay, then: realname setup")
         run.out.print("  realname --help           everything else")

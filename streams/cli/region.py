@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from streams.domain.period import Granularity
 from streams.reference.areas import Areas, shipped_areas
@@ -13,11 +11,6 @@ from streams.reference.history import history_of
 from streams.reference.listing import Kind
 from streams.reference.types import Reference, ReferenceHistory
 from streams.resources import config_dir
-
-ReferenceFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Reference data; see --help above.", show_default=False),
-]
 
 _REGION: Final = {"en": "the whole region", "zh": "全区"}
 

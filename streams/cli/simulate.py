@@ -142,7 +142,7 @@ def _to_file(run: Run, feed: "Feed", file: IO[bytes], speed: float) -> None:
     written = left_out = 0
     try:
         for record in _played(run, feed, feed.records(), speed):
-            if record.value is None or b"\n" in record.value:
+            if not record.value or b"\n" in record.value:
                 left_out += 1
                 continue
             file.write(record.value + b"\n")

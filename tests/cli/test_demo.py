@@ -345,6 +345,7 @@ class TestWhole:
             out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
         assert "Interrupted." in err
+        assert "Worker and broker stopped, their data deleted." in err
         assert out == ""
         assert not Path(f"/proc/{worker['pid']}/cmdline").exists()
         assert not (tmp_path / "demo").exists()
