@@ -9,12 +9,12 @@ STAMP := $(VENV)/.installed
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench chaos lock clean up down static
+.PHONY: help setup demo test test-system check format bench chaos lock clean up down static
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv with the locked packages and this project (instant when done)
 	@:
@@ -37,6 +37,20 @@ demo: setup ## Watch a region work for two minutes; ARGS="--language zh" for Chi
 test: setup static ## All checks, with the tests that start Kafka
 	@echo "==> tests, with Kafka"
 	@$(BIN)/pytest
+
+# Debian's names, and the commands that tell whether they are there.
+SYSTEM_PACKAGES := prometheus-alertmanager
+SYSTEM_COMMANDS := prometheus-alertmanager amtool
+
+test-system: setup ## Tests with Debian's Alertmanager, installed if need be; minutes
+	@for command in $(SYSTEM_COMMANDS); do command -v $$command >/dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "Installing $(SYSTEM_PACKAGES) with apt-get, as root ..."; \
+	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
+	fi
+	@echo "==> tests with Alertmanager"
+	@$(BIN)/pytest tests/system
 
 check: setup static ## All checks, without the tests that start Kafka
 	@echo "==> tests, without Kafka"

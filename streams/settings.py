@@ -153,6 +153,15 @@ class NotifySettings(BaseModel):
     ended_ms: DurationMs = Field(
         900_000, ge=300_000, le=3_600_000, description="How long the end of an alert is posted"
     )
+    group_wait_ms: DurationMs = Field(
+        120_000,
+        ge=0,
+        le=3_600_000,
+        description=(
+            "The group_wait of the Alertmanagers' routes for pages; an alert that is first posted later "
+            "than that waits for others, too"
+        ),
+    )
     timeout_ms: DurationMs = Field(
         10_000, ge=100, le=60_000, description="How long one request to an Alertmanager may take"
     )

@@ -188,12 +188,12 @@ async def _post_to_all(addresses: Sequence[str], notice: "Notice") -> list[dict[
 
 async def _post(session: "ClientSession", address: str, notice: "Notice") -> dict[str, object]:
     from streams.kafka.clock import now_ms
-    from streams.notify.alertmanager import Alertmanager, Answer, PostFailedError
+    from streams.notify.alertmanager import Alertmanager, Answer, Post, PostFailedError
 
     client = Alertmanager(session, address, timeout_s=ANSWER_S)
     key = notice.key
     try:
-        if await client.post([notice], now_ms()) is not Answer.TAKEN:
+        if await client.post([Post(notice, notice.starts_ms)], now_ms()) is not Answer.TAKEN:
             return _row(client.name, "refused", (), ["its log says why"])
         held = await client.held([f'alert_id="{key.alert_id}"', f'episode="{key.episode}"'])
     except PostFailedError as error:

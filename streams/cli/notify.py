@@ -87,6 +87,7 @@ def notify_config(settings: "Settings") -> "NotifyConfig | None":
         resend_ms=table.resend_ms,
         ahead_ms=table.ahead_ms,
         ended_ms=table.ended_ms,
+        group_wait_ms=table.group_wait_ms,
         timeout_s=table.timeout_ms / 1000,
     )
 

@@ -98,13 +98,20 @@ class _GettableAlert(msgspec.Struct):
 _decode_alerts: Final = msgspec.json.Decoder(list[_GettableAlert]).decode
 
 
-def postable(notice: Notice, now_ms: int) -> dict[str, Any]:
-    """Return a notice as the API's `postableAlert`.
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A notice, and when to say that it started."""
 
-    Data may be ahead of this machine's clock, in which case Alertmanager would take an end for a start
-    to come: nothing starts or ends later than now.
+    notice: Notice
+    starts_ms: int
+
+
+def postable(post: Post, now_ms: int) -> dict[str, Any]:
+    """Return a post as the API's `postableAlert`.
+
+    Data may be ahead of this machine's clock: nothing starts or has ended later than now.
     """
-    starts_ms = min(notice.starts_ms, now_ms)
+    notice, starts_ms = post.notice, min(post.starts_ms, now_ms)
     if notice.ended_ms is None:
         ends_ms = now_ms + notice.ahead_ms
     else:
@@ -151,14 +158,14 @@ class Alertmanager:
         """Host and port: what logs and metrics call it."""
         return shown_address(str(self._base))
 
-    async def post(self, notices: Sequence[Notice], now_ms: int) -> Answer:
+    async def post(self, posts: Sequence[Post], now_ms: int) -> Answer:
         """Post a batch, once.
 
         Raises:
             PostFailedError: Nothing is known of what was stored.
 
         """
-        body = orjson.dumps([postable(notice, now_ms) for notice in notices])
+        body = orjson.dumps([postable(post, now_ms) for post in posts])
         status, text = await self._request("POST", self._base / ALERTS_PATH, body)
         if status in _PARTLY:
             return Answer.PARTLY
@@ -167,15 +174,15 @@ class Alertmanager:
         self._check(status, text)
         return Answer.TAKEN
 
-    async def find_bad(self, notices: Sequence[Notice], now_ms: int) -> Sequence[Notice]:
+    async def find_bad(self, posts: Sequence[Post], now_ms: int) -> Sequence[Post]:
         """Return the alerts that make a batch be answered with PARTLY; the others are stored.
 
         Raises:
             PostFailedError: As `post`; some may be stored.
 
         """
-        bad: list[Notice] = []
-        suspects: list[Sequence[Notice]] = [notices]
+        bad: list[Post] = []
+        suspects: list[Sequence[Post]] = [posts]
         posts_left = BISECTION_POSTS_MAX
         while suspects:
             batch = suspects.pop()

@@ -7,6 +7,10 @@ Rule 1: what fires is posted at once, after each change, and every `resend_ms`.
 Rule 2: an end is told only to an Alertmanager that has, or may have, the alert. So a raise that has
 ended meanwhile is never posted, and no notice goes out about what nobody was told of.
 Rule 3: silence is no end. Only a record ends an alert.
+Rule 4: an alert starts when it was raised. But one that is late when an Alertmanager first hears of it
+starts, in that first post, now; the next post says when it was raised, and of two starts Alertmanager
+takes the earlier. For it sends a new group's page at once if an alert that joins is older than
+`group_wait`, without waiting for the others of the same moment, and those would be a second page.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -92,12 +96,15 @@ class OutboxPolicy:
         ended_ms: How long an end is told.
         remember_ms: How long an end is remembered in case that an Alertmanager turns out to have the
             alert still. It cannot have it for longer than it was told to keep it.
+        late_ms: From what age on an alert is late. Less than Alertmanagers' `group_wait` by as long as
+            it takes to post the alerts of one moment.
 
     """
 
     resend_ms: int
     ended_ms: int
     remember_ms: int
+    late_ms: int
 
     def __post_init__(self) -> None:
         """Check the relations."""
@@ -166,6 +173,13 @@ class Outbox:
             and (item.posted is not item.notice or not 0 <= now_ms - item.posted_ms < age_ms)
         ]
         return sorted(found, key=lambda notice: notice.rank)
+
+    def starts_ms(self, notice: Notice, now_ms: int) -> int:
+        """Return when to say that an alert started, which is when it was raised unless it is late."""
+        item = self._items.get(notice.key)
+        is_new = item is not None and item.state is ItemState.UNTOLD
+        late = is_new and now_ms - notice.starts_ms >= self._policy.late_ms
+        return now_ms if late else notice.starts_ms
 
     def next_ms(self, now_ms: int) -> int:
         """Return when `due` has something again if nothing happens, at most `resend_ms` ahead."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from streams.notify.alertmanager import Alertmanager, Answer, PostFailedError, Trouble
+from streams.notify.alertmanager import Alertmanager, Answer, Post, PostFailedError, Trouble
 from streams.notify.notices import Notice, NoticeKey
 from streams.notify.outbox import Outbox
 
@@ -111,7 +111,7 @@ class Sender:
         bad = [notice for notice in due if notice.key in self._refused]
         if bad:
             # Together and last: Alertmanager takes what has become good of them.
-            answer = await self._alertmanager.post(bad, self._now_ms())
+            answer = await self._alertmanager.post(self._posts(bad), self._now_ms())
             self.outbox.took(bad, self._now_ms())
             if answer is Answer.TAKEN:
                 self._refused.clear()
@@ -135,19 +135,23 @@ class Sender:
         """Post a batch; return False if it must be made smaller."""
         loop = asyncio.get_running_loop()
         name, begun_s = self._alertmanager.name, loop.time()
-        answer = await self._alertmanager.post(batch, self._now_ms())
+        posts = self._posts(batch)
+        answer = await self._alertmanager.post(posts, self._now_ms())
         self._meter.observe(POST_SECONDS, loop.time() - begun_s, name)
         self._meter.count(POSTS, name, answer.value)
         if answer is Answer.TOO_LARGE and len(batch) > 1:
             self._batch = max(1, len(batch) // 2)
             return False
         if answer is not Answer.TAKEN:
-            bad = batch
             if answer is Answer.PARTLY:
-                bad = await self._alertmanager.find_bad(batch, self._now_ms())
-            self._report(bad)
+                posts = await self._alertmanager.find_bad(posts, self._now_ms())
+            self._report([post.notice for post in posts])
         self.outbox.took(batch, self._now_ms())
         return True
+
+    def _posts(self, notices: Sequence[Notice]) -> Sequence[Post]:
+        at_ms = self._now_ms()
+        return [Post(notice, self.outbox.starts_ms(notice, at_ms)) for notice in notices]
 
     def _report(self, bad: Sequence[Notice]) -> None:
         for notice in bad:

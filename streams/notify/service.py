@@ -52,6 +52,7 @@ class NotifyConfig:
         ended_ms: How long an end is posted.
         watchdog_ms: How long without a word from Kafka the watchdog goes on, and how long an
             Alertmanager keeps it.
+        group_wait_ms: `group_wait` of the Alertmanagers' routes for pages.
         timeout_s: How long one request may take.
 
     """
@@ -64,13 +65,16 @@ class NotifyConfig:
     ahead_ms: int = 3_600_000
     ended_ms: int = 900_000
     watchdog_ms: int = 240_000
+    group_wait_ms: int = 120_000
     timeout_s: float = 10.0
 
     @property
     def outbox(self) -> OutboxPolicy:
         """When to post what."""
         remember_ms = self.ahead_ms + self.ended_ms
-        return OutboxPolicy(self.resend_ms, self.ended_ms, remember_ms)
+        # An eighth for posting some thousand alerts.
+        late_ms = self.group_wait_ms * 7 // 8
+        return OutboxPolicy(self.resend_ms, self.ended_ms, remember_ms, late_ms)
 
 
 @dataclass(slots=True)
@@ -97,6 +101,11 @@ class Notify:
     def open_alerts(self) -> int:
         """How many alerts are open."""
         return sum(known.open for known in self._known.values())
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether Kafka has been heard of lately."""
+        return now_ms() - self._heard_ms <= self._config.watchdog_ms
 
     def load(self, records: Sequence[Written]) -> None:
         """Take the newest records as of the topic's end. Ends that nobody can need are left out."""
@@ -125,9 +134,8 @@ class Notify:
             ahead_ms=config.watchdog_ms,
             url=config.links.runbook("Watchdog") if "://" in config.links.runbooks else "",
         )
-        silent = now_ms() - self._heard_ms > config.watchdog_ms
         for sender in self.senders:
-            if silent:
+            if not self.is_heard:
                 sender.outbox.forget(notice.key)
             elif sender.outbox.newest(notice.key) is None:
                 self._put(sender, notice)
@@ -200,7 +208,16 @@ class NotifyService:
             config.client, topic=config.prefix + REFERENCE, history=self._history
         )
         self._named = False
+        self._notify: Notify | None = None
         self.ready = False
+        """Whether alerts are being posted."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether Kafka was heard of lately, or has not been yet. A stuck reader is not alive."""
+        if self._notify is None or not self.ready:
+            return True
+        return self._notify.is_heard
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set.
@@ -216,6 +233,7 @@ class NotifyService:
             notify = Notify(
                 self._config, self._meter, ReferenceNames(self._history, shipped_areas())
             )
+            self._notify = notify
             notify.senders = [self._sender(session, url) for url in self._config.alertmanagers]
             loaded = asyncio.Event()
             feed = self._feed(loop, notify, loaded, ended)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from streams.domain.window import instant_text
 from streams.notify.names import Bilingual, Names
 from streams.notify.notices import ENDED, WATCHDOG, alert_name, runbook_name
 from streams.records.published import AlertRecord
@@ -208,7 +207,13 @@ def _silence_facts(record: AlertRecord) -> Bilingual:
     )
 
 
-def rehearsal_text(instant_ms: int) -> Bilingual:
-    """Return what is said before a test page."""
-    at = instant_text(instant_ms)
-    return Bilingual(f"TEST {at}, nothing is wrong. ", f"【演练 {at}，并无故障】")
+def rehearsed(annotations: Mapping[str, str], at: str) -> dict[str, str]:
+    """Return the annotations of a test page, which say before all else that it is one."""
+    before = Bilingual(f"TEST of {at}, nothing is wrong: ", f"【演练 {at}，并无异常】")
+    return {
+        **annotations,
+        "summary": before.en + annotations["summary"],
+        "summary_zh": before.zh + annotations["summary_zh"],
+        "description": before.en + annotations["description"],
+        "description_zh": before.zh + annotations["description_zh"],
+    }

@@ -9,7 +9,9 @@ from streams.notify.notices import Notice, NoticeKey
 from streams.notify.outbox import TRANSITIONS, ItemSignal, ItemState, Outbox, OutboxPolicy, mermaid
 
 MINUTE_MS = 60_000
-POLICY = OutboxPolicy(resend_ms=MINUTE_MS, ended_ms=15 * MINUTE_MS, remember_ms=75 * MINUTE_MS)
+POLICY = OutboxPolicy(
+    resend_ms=MINUTE_MS, ended_ms=15 * MINUTE_MS, remember_ms=75 * MINUTE_MS, late_ms=2 * MINUTE_MS
+)
 
 
 def notice(name: str = "a", ended_at: int | None = None, level: str = "outlet") -> Notice:
@@ -212,6 +214,29 @@ def test_posts_of_many_stay_together() -> None:
         outbox.take(notice(str(second)), second * 1000)
         outbox.took(outbox.due(second * 1000), second * 1000)
     assert len(outbox.due(MINUTE_MS)) == 10, "what is nearly due goes along"
+
+
+# At which minute, after which steps at minute 0, an alert raised at minute 0 is said to have started.
+STARTS: list[tuple[str, float, list[tuple[float, str]], float]] = [
+    ("a prompt one starts when it was raised", 1.9, [], 0),
+    ("a late one starts now", 60, [], 60),
+    ("until it is told", 61, [(60, "took")], 0),
+    ("or is held from before", 60, [(60, "held")], 0),
+    ("who has forgotten hears of it anew", 60, [(5, "took"), (60, "lost")], 60),
+]
+
+
+@pytest.mark.parametrize(
+    ("minute", "steps", "starts"), [case[1:] for case in STARTS], ids=[case[0] for case in STARTS]
+)
+def test_an_alert_is_said_to_have_started(
+    minute: float, steps: list[tuple[float, str]], starts: float
+) -> None:
+    outbox = Outbox(POLICY)
+    apply(outbox, 0, "fire")
+    for at, step in steps:
+        apply(outbox, at, step)
+    assert outbox.starts_ms(notice(), round(minute * MINUTE_MS)) == round(starts * MINUTE_MS)
 
 
 def test_a_clock_that_is_set_back_makes_no_pause() -> None:

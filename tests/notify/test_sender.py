@@ -21,7 +21,7 @@ from tests.notify.fake_alertmanager import FakeAlertmanager, serving
 
 HOUR_MS = 60 * MINUTE_MS
 # Rounds are short, so that what a failure costs is seen in a test's time.
-POLICY = OutboxPolicy(resend_ms=200, ended_ms=60_000, remember_ms=HOUR_MS)
+POLICY = OutboxPolicy(resend_ms=200, ended_ms=60_000, remember_ms=HOUR_MS, late_ms=HOUR_MS)
 
 
 @dataclass

@@ -53,7 +53,7 @@ class RealAlertmanager:
                     f"--web.listen-address=127.0.0.1:{self.port}",
                     f"--cluster.listen-address={cluster}",
                     # The second of two waits this long for the first to have told.
-                    "--cluster.peer-timeout=1s",
+                    "--cluster.peer-timeout=2s",
                     "--cluster.gossip-interval=50ms",
                     "--cluster.pushpull-interval=1s",
                     "--cluster.settle-timeout=2s",
@@ -85,15 +85,17 @@ class RealAlertmanager:
 NewAlertmanager = Callable[..., RealAlertmanager]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _packages() -> None:
+@pytest.fixture(scope="session")
+def alertmanager_package() -> None:
     missing = [name for name in (ALERTMANAGER, "amtool") if shutil.which(name) is None]
     if missing:
         pytest.fail(f"{', '.join(missing)} not found; run `make test-system`, which installs it")
 
 
 @pytest.fixture(scope="module")
-def new_alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewAlertmanager]:
+def new_alertmanager(
+    alertmanager_package: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewAlertmanager]:
     """Make Alertmanagers, with a configuration each; they end with the module."""
     made: list[RealAlertmanager] = []
     numbers = itertools.count()
