@@ -363,6 +363,12 @@ def load_settings(
 
 Form = Literal["file", "environment", "command line"]
 
+# Where an option is not called as its setting is.
+_OPTIONS: Final = {
+    "notify.alertmanagers": "--alertmanager",
+    "notify.http_port": "--http-port",
+}
+
 
 class _Origin:
     """Says how a user wrote the setting of a path."""
@@ -378,7 +384,7 @@ class _Origin:
         if self.form == "environment":
             nested = f"{ENV_NESTED}{rest.replace('.', '_')}" if rest else ""
             return f"{ENV_PREFIX}{head}{nested}".upper()
-        return f"--{head.replace('_', '-')}"
+        return _OPTIONS.get(path, f"--{head.replace('_', '-')}")
 
 
 def _from_file(config: Path | None, mistakes: list[str]) -> tuple[dict[str, Any], _Origin]:

@@ -1,5 +1,6 @@
 """The Alertmanager configuration that ships: valid, complete, and routed as it says."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from streams.notify.names import Ids
 from streams.notify.notices import ALL, LABELS, labels_of, watchdog
+from streams.notify.texts import Links, annotations_of
 from streams.reference.areas import shipped_areas
 from streams.settings import NotifySettings, duration_ms
 from tests.notify.builders import raised_as, record
@@ -16,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("alertmanager_package")
 
 FOLDER = Path(__file__).parent.parent.parent / "deploy/alertmanager"
 CONFIG = FOLDER / "alertmanager.yml"
+ROBOT_BYTES_MAX = 2048  # Of a WeCom robot, the least of them.
 
 
 def amtool(*arguments: str) -> str:
@@ -107,3 +111,24 @@ def test_an_alert_goes_to(changes: dict[str, str], told: str) -> None:
 def test_what_is_not_about_parcels_goes_to(labels: dict[str, str], told: str) -> None:
     pairs = [f"{name}={value}" for name, value in labels.items()]
     assert amtool("config", "routes", "test", f"--config.file={CONFIG}", *pairs).strip() == told
+
+
+def test_the_templates_tell_what_alerts_say(tmp_path: Path) -> None:
+    """A group of thousands is counted, and the first are told."""
+    texts = annotations_of(record(), Ids(), Links("runbooks", "http://board/"))
+    alert = {"status": "firing", "labels": labels_of(record(), "page"), "annotations": texts}
+    group = {"status": "firing", "externalURL": "http://alertmanager/", "alerts": [alert] * 2500}
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(group))
+    shown = {
+        name: amtool(
+            *("template", "render", f"--template.glob={FOLDER}/templates/*.tmpl"),
+            *(f"--template.data={data}", f'--template.text={{{{ template "{name}" . }}}}'),
+        ).strip()
+        for name in ("realname.title", "realname.title.en", "realname.text", "realname.short")
+    }
+    assert shown["realname.title"] == f"[2500] {texts['summary_zh']} 等 2500 项"
+    assert shown["realname.title.en"] == f"[2500] {texts['summary']} and 2500 in all"
+    assert shown["realname.text"].count(texts["description"]) == 20
+    assert shown["realname.text"].endswith("2500 in all: http://alertmanager/")
+    assert len(shown["realname.short"].encode()) < ROBOT_BYTES_MAX
