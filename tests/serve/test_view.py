@@ -30,9 +30,14 @@ def a_day(scope_id: str, date: str, granularity: str = "OUTLET") -> Incoming:
     return incoming("days", f"{granularity}|{scope_id}|{date}", record)
 
 
-def an_alert(number: int, state: str) -> Incoming:
+def an_alert(number: int, state: str, **more: object) -> Incoming:
     record = next(orjson.loads(r.value or b"") for r in recorded() if r.topic == "alerts")
-    record |= {"alert_id": f"A:{number}", "state": state, "last_at": f"2017-09-06T{number:08}"}
+    record |= {
+        "alert_id": f"A:{number}",
+        "state": state,
+        "last_at": f"2017-09-06T{number:08}",
+        **more,
+    }
     return incoming("alerts", f"A:{number}|1", record)
 
 

@@ -53,6 +53,7 @@ function chosen(name, values, fallback) {
 
 let language = chosen("lang", ["zh", "en"], navigator.language.startsWith("zh") ? "zh" : "en");
 let theme = chosen("theme", ["dark", "light"], null);
+const WALL = matchMedia("(min-width: 1500px) and (min-height: 800px)"); // As in board.css.
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const words = () => WORDS[language];
 const number = (value) => count(value, language);
@@ -267,7 +268,7 @@ function fit() {
   const more = byId("alerts-more");
   const items = [...byId("alerts").children];
   const open = Number(byId("alerts").dataset.open ?? 0);
-  const wall = matchMedia("(min-width: 80rem) and (min-height: 42rem)").matches;
+  const wall = WALL.matches;
   box.closest("section").classList.toggle("whole", state.whole);
   for (const item of items) item.hidden = false;
   more.hidden = true;
@@ -343,7 +344,8 @@ function curve(summary) {
   if (size.width < 50 || size.height < 50) return;
   const rates = [...data.points, ...data.points_before].map((point) => point.rate);
   const low = Math.max(0, Math.floor(Math.min(...rates, data.target) * 50 - 0.5) / 50);
-  const margin = { left: 52, right: 12, top: 14, bottom: 26 };
+  const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const margin = { left: 3 * rem, right: 0.7 * rem, top: 0.8 * rem, bottom: 1.5 * rem };
   const x = (minute) => margin.left + minute / 1440 * (size.width - margin.left - margin.right);
   const y = (rate) => size.height - margin.bottom
     - (rate - low) / (1 - low) * (size.height - margin.top - margin.bottom);
@@ -369,7 +371,7 @@ function curve(summary) {
 function grid(svg, { x, y, low, size, margin }) {
   const step = 1 - low > 0.3 ? 0.1 : 1 - low > 0.12 ? 0.05 : 0.02;
   for (let level = 1; level >= low - 1e-9; level -= step) {
-    const text = draw("text", { x: margin.left - 8, y: y(level) + 4, "text-anchor": "end" });
+    const text = draw("text", { x: margin.left - 8, y: y(level), dy: "0.35em", "text-anchor": "end" });
     text.textContent = `${Math.round(level * 100)}%`;
     svg.append(draw("path", { class: "grid", d: `M${margin.left} ${y(level)}H${size.width - margin.right}` }), text);
   }
@@ -457,7 +459,7 @@ function show() {
   const say = words();
   const filled = Boolean(summary && summary.headline);
   byId("signin").hidden = !state.refused;
-  byId("main").hidden = !filled || state.refused;
+  byId("figures").hidden = !filled || state.refused;
   byId("empty").hidden = filled || state.refused || (!state.connected && state.lostAt === null);
   byId("empty-title").textContent = state.ready ? say.empty : say.reading;
   byId("empty-text").textContent = state.ready
@@ -614,7 +616,7 @@ function begin() {
     stayConnected();
   });
   new ResizeObserver(() => {
-    if (state.summary && state.summary.headline && !byId("main").hidden) {
+    if (state.summary && state.summary.headline && !byId("figures").hidden) {
       curve(state.summary);
       fit();
     }

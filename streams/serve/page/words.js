@@ -47,7 +47,7 @@ const WORDS = {
     alert: {
       below: (rate, target) => `实名率 ${rate}，低于目标 ${target}`,
       atRisk: (rate, target) => `实名率 ${rate}，疑低于目标 ${target}`,
-      missing: (missing, n) => `漏录 ${missing} / ${n}`,
+      missing: (missing, n) => `漏录 ${missing}/${n}`,
       silent: (n) => `收寄 ${n} 件，无一实名上报`,
       collapse: (share) => `${share} 的网点同时不达标`,
       of: (what) => `仅计${what}`,
