@@ -208,7 +208,7 @@ def times(rounds: int) -> dict[str, int]:
     return {key: rounds * count for key, count in KEYS.items()}
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "timed out"
