@@ -339,9 +339,3 @@ class NotifyService:
 def _settle(ended: "asyncio.Future[Exception | None]", raised: Exception | None) -> None:
     if not ended.done():
         ended.set_result(raised)
-
-
-def run_notify(config: NotifyConfig, meter: Meter, stop: asyncio.Event) -> "asyncio.Task[None]":
-    """Start `notify` in the running loop; the task ends when `stop` is set, or with what ended it."""
-    service = NotifyService(config, meter)
-    return asyncio.get_running_loop().create_task(service.run(stop))

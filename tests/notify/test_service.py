@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -18,6 +19,7 @@ from streams.notify.service import NotifyConfig, NotifyService
 from streams.notify.texts import Links
 from streams.records.published import AlertRecord
 from streams.records.topics import ALERTS, Topic
+from tests.conftest import FEW_PARTITIONS
 from tests.notify.builders import MINUTE_MS, ended, key_value, record
 from tests.notify.fake_alertmanager import FakeAlertmanager, serving
 
@@ -166,6 +168,29 @@ async def test_a_killed_notify_begins_anew_without_a_false_end_or_a_second_name(
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 10) == 0
         assert len(fake.firing()) == 1, "a stop ends no alert"
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_worker_tells_them_too_and_stops_in_good_order(
+    broker: EmbeddedBroker, prefix: str, write: Write, fake: FakeAlertmanager, tmp_path: Path
+) -> None:
+    write([breach()])
+    config = tmp_path / "realname.toml"
+    few = "\n".join(f'"{name}" = {count}' for name, count in FEW_PARTITIONS.items())
+    config.write_text(f'[notify]\nalertmanagers = ["{fake.url}"]\n[partitions]\n{few}\n')
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from streams.cli import main; main()", "worker"),
+        *("--agents", "rollup,notify", "--config", str(config), "--data-dir", str(tmp_path)),
+        *("--bootstrap", broker.bootstrap, "--prefix", prefix, "--http-port", "0"),
+    )
+    try:
+        await until(lambda: len(fake.firing()) == 1, timeout_s=40)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+        assert len(fake.firing()) == 1
     finally:
         if process.returncode is None:
             process.kill()
