@@ -87,7 +87,15 @@ def send_test(
     if not table.alertmanagers:
         raise BadInput(NOBODY)
     notice = _notice(
-        _record(scope, _place(run, scope), kind, severity.upper(), event_level), minutes, table
+        _record(
+            scope,
+            _place(run, scope),
+            kind=kind,
+            severity=severity.upper(),
+            event_level=event_level,
+        ),
+        minutes,
+        table,
     )
     if dry_run:
         rows = [_route(address, notice) for address in table.alertmanagers]
@@ -122,7 +130,9 @@ def _place(run: Run, scope: str) -> _Place:
     )
 
 
-def _record(scope: str, place: _Place, kind: str, severity: str, event_level: str) -> "AlertRecord":
+def _record(
+    scope: str, place: _Place, *, kind: str, severity: str, event_level: str
+) -> "AlertRecord":
     from streams.domain.window import instant_text
     from streams.kafka.clock import now_ms
     from streams.records.published import AlertRecord, Evidence, Raised
