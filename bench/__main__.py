@@ -12,6 +12,7 @@ from typing import Final
 
 import platformdirs
 
+from bench import state, steps
 from bench.cluster import Cluster, running_cluster
 from bench.compare import compare, report, write
 from bench.workload import Size
@@ -58,12 +59,28 @@ def _compare(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
         write(made)
 
 
+def _steps(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    scene = cluster.scene(size, _say)
+    scene.reset()
+    print(steps.report(steps.measure(scene)))
+
+
+def _state(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    few = state.few_parcels(cluster, size)
+    print(state.report(state.measure(cluster.scene(size, _say), few)))
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
 Command = Callable[[Cluster, Size, argparse.Namespace], None]
-COMMANDS: Final[dict[str, Command]] = {"compare": _compare}
+COMMANDS: Final[dict[str, Command]] = {
+    "compare": _compare,
+    "steps": _steps,
+    "restore": _state,
+    "memory": _state,
+}
 
 
 if __name__ == "__main__":

@@ -161,7 +161,11 @@ class Scene:
         input_ = self.topics[dict(STAGES)[stage]].name
         ends = end_offsets(self.cluster.admin, input_)
         committed = committed_offsets(self.cluster.admin, f"{self.prefix}{stage}", input_)
-        return sum(end - (committed[partition] or 0) for partition, end in ends.items())
+        # Nobody has seen yet that a partition without a commit is empty.
+        return sum(
+            end - reached if (reached := committed[partition]) is not None else end + 1
+            for partition, end in ends.items()
+        )
 
     def bytes_on_disk(self, name: str) -> int:
         """Return the bytes that a topic of the catalogue has on the broker's disk, as it packs them."""

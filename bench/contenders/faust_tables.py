@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -132,12 +132,7 @@ def main() -> None:
 
     @app.task  # type: ignore[untyped-decorator]  # Faust's has no type.
     async def watch() -> None:
-        records = task.truth.records
-        while done["joined"] < records or done["counted"] < done["sent"]:
-            await asyncio.sleep(LOOK_S)
-            if done["joined"] >= records / 2:
-                clock.half()
-        clock.processed()
+        await _finished(done, task.truth.records, clock)
         await app.producer.flush()
         await app.consumer.commit()
         clock.tell(_figures(dict(panes.items())))
@@ -145,6 +140,14 @@ def main() -> None:
 
     sys.argv = [NAME, "worker", "--loglevel", "error", "--without-web"]
     app.main()
+
+
+async def _finished(done: Mapping[str, int], records: int, clock: Clock) -> None:
+    while done["joined"] < records or done["counted"] < done["sent"]:
+        await asyncio.sleep(LOOK_S)
+        if done["joined"] >= records / 2:
+            clock.half()
+    clock.processed()
 
 
 def _covered(delay_s: float) -> int:
