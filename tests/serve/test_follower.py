@@ -1,7 +1,7 @@
 """From Kafka to the answers: a real broker, the follower's thread, the web application over it."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import orjson
 import pytest
@@ -11,10 +11,12 @@ from confluent_kafka.admin import AdminClient
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.topics import create_topics
-from streams.records.topics import ALERTS, ALERTS_ACKS, RATES, Topic
+from streams.records.topics import ALERTS, ALERTS_ACKS, RATES, Topic, catalogue
 from streams.reference.areas import shipped_areas
 from streams.serve.follower import Follower
+from streams.serve.rows import Incoming
 from streams.serve.view import FOLLOWED, View
+from tests.conftest import FEW_PARTITIONS, NewBroker
 from tests.serve.conftest import recorded, reference_records
 from tests.serve.test_view import an_alert, facts, incoming, record_of
 
@@ -140,6 +142,55 @@ def test_a_topic_that_was_made_again_is_read_anew(
     until(lambda: follower.ready)
     assert view.alerts() == []
     assert follower.trouble is None
+
+
+class Watched(View):
+    """A view that remembers which figures of the region it was given, in order."""
+
+    def __init__(self) -> None:
+        super().__init__(shipped_areas())
+        self.missing: list[int] = []
+
+    def apply(self, records: Sequence[Incoming]) -> None:
+        super().apply(records)
+        if (row := self.rate("REGION", "150000")) is not None:
+            self.missing.append(row.today.missing)
+
+
+def test_through_an_outage_the_figures_stay_and_none_that_is_old_comes_back(
+    new_broker: NewBroker, prefix: str
+) -> None:
+    broker = new_broker("outage")
+    broker.start()
+    config = client_config(broker.bootstrap, client_id="test")
+    topics = catalogue(prefix, FEW_PARTITIONS)
+    create_topics(AdminClient(config), topics, replication_factor=1)
+    producer = Producer(config)
+
+    def publish_missing(count: int) -> None:
+        record = record_of("rates", "REGION|150000")
+        record["today"]["missing"] = count
+        sent = incoming("rates", "REGION|150000", record)
+        producer.produce(topics[RATES].name, sent.value, sent.key)
+        assert producer.flush(PATIENCE_S) == 0
+
+    for count in range(5):
+        publish_missing(count)
+    view = Watched()
+    names = {short: topics[short].name for short in (*FOLLOWED, ALERTS_ACKS)}
+    follower = Follower(config, names, view)
+    follower.start()
+    until(lambda: follower.ready)
+    broker.stop()
+    until(lambda: follower.trouble is not None)
+    assert view.missing[-1] == 4
+    broker.start()
+    publish_missing(5)
+    until(lambda: view.missing[-1] == 5)
+    until(lambda: follower.trouble is None)
+    assert view.missing == sorted(view.missing)
+    assert follower.ready
+    follower.stop()
 
 
 def test_a_broker_that_is_not_there_is_told_and_waited_for() -> None:
