@@ -12,7 +12,7 @@ from typing import Final
 
 import platformdirs
 
-from bench import state, steps
+from bench import latency, state, steps
 from bench.cluster import Cluster, running_cluster
 from bench.compare import compare, report, write
 from bench.workload import Size
@@ -70,6 +70,11 @@ def _state(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
     print(state.report(state.measure(cluster.scene(size, _say), few)))
 
 
+def _latency(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    del size, told
+    print(latency.report(latency.measure(cluster)))
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -78,6 +83,7 @@ Command = Callable[[Cluster, Size, argparse.Namespace], None]
 COMMANDS: Final[dict[str, Command]] = {
     "compare": _compare,
     "steps": _steps,
+    "latency": _latency,
     "restore": _state,
     "memory": _state,
 }

@@ -82,12 +82,12 @@ class Scene:
 
     """
 
-    def __init__(self, cluster: Cluster, size: Size, files: Files) -> None:
+    def __init__(self, cluster: Cluster, size: Size, files: Files, *, name: str = "") -> None:
         self.cluster = cluster
         self.size = size
         self.files = files
         self.truth = truth_of(files)
-        self.prefix = f"bench-{size.name}."
+        self.prefix = f"bench-{name or size.name}."
         self.topics: Mapping[str, Topic] = catalogue(self.prefix, PARTITIONS)
 
     @property
@@ -107,16 +107,26 @@ class Scene:
             self._delete([topic.name for topic in self.topics.values()])
             create_topics(admin, self.topics, replication_factor=1)
         say(f"writing {self.truth.records:,} records to {self.records_topic}")
+        self._apply_outlets()
+        produce(self.size, self.cluster.client, self.records_topic)
+
+    def begin_empty(self) -> None:
+        """Have no records, and nothing that workers have made of any."""
+        self._delete_groups()
+        self._delete([topic.name for topic in self.topics.values()])
+        create_topics(self.cluster.admin, self.topics, replication_factor=1)
+        self._apply_outlets()
+        self._begin_logs()
+
+    def _apply_outlets(self) -> None:
         listing = read_file(Kind.OUTLETS, self.files.outlets, shipped_areas())
         reference = ReferenceTopic(self.cluster.client, self.topics[topics.REFERENCE].name)
         reference.apply(listing, now_ms=now_ms())
-        produce(self.size, self.cluster.client, self.records_topic)
 
     def reset(self) -> None:
         """Forget what workers have made of the records, and how far they came."""
         made = {name: topic for name, topic in self.topics.items() if name not in KEPT}
-        for stage, _ in STAGES:
-            self.delete_group(f"{self.prefix}{stage}")
+        self._delete_groups()
         self._delete([topic.name for topic in made.values()])
         create_topics(self.cluster.admin, made, replication_factor=1)
         self._begin_logs()
@@ -134,6 +144,10 @@ class Scene:
                 (nothing,) = changes(0, 0, [])
                 producer.produce(log.name, nothing, partition=partition)
         assert producer.flush(30) == 0, "the broker is there"
+
+    def _delete_groups(self) -> None:
+        for stage, _ in STAGES:
+            self.delete_group(f"{self.prefix}{stage}")
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group once it is empty; do nothing if there is none."""

@@ -110,7 +110,7 @@ class Workload:
             common = {
                 "id": f"{parcel}-{kind}",
                 "source": f"/enterprise/{self.outlet_rows[outlet]['brand_code']}",
-                "recorded_at": _rfc3339(uploaded_ms),
+                "recorded_at": rfc3339(uploaded_ms),
                 "waybill_no": waybill,
                 "outlet_id": self.outlet_ids[outlet],
             }
@@ -123,7 +123,7 @@ class Workload:
 
     def heartbeat(self) -> bytes:
         """Return the value that lets the ticks of all records pass."""
-        return heartbeat_value(_rfc3339(int(self._upload[-1]) + HEARTBEAT_MS))
+        return heartbeat_value(rfc3339(int(self._upload[-1]) + HEARTBEAT_MS))
 
     def truth(self) -> Truth:
         """Return the figures, counted from how the parcels were drawn."""
@@ -140,7 +140,7 @@ def _collection(
 ) -> dict[str, Any]:
     return {
         "type": "shipment.collected",
-        "time": _rfc3339(collected_ms),
+        "time": rfc3339(collected_ms),
         **common,
         "courier_id": f"c{outlet * 3 + parcel % 3:05d}",
         "parcel_category": "",
@@ -155,7 +155,7 @@ def _registration(
 ) -> dict[str, Any]:
     return {
         "type": "realname.registered",
-        "time": _rfc3339(time_ms),
+        "time": rfc3339(time_ms),
         **common,
         "registration_id": registration_id,
         "registration_mode": "INDIVIDUAL_ID",
@@ -165,7 +165,7 @@ def _registration(
     }
 
 
-def _rfc3339(instant_ms: int) -> str:
+def rfc3339(instant_ms: int) -> str:
     """Return an instant in Shanghai time, always with milliseconds."""
     moment = _EPOCH + timedelta(milliseconds=instant_ms)
     return moment.isoformat(timespec="milliseconds")

@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -135,12 +135,12 @@ def _fetched(url: str) -> str:
 
 @contextmanager
 def worker(
-    scene: Scene, *, processes: int = 1, flush_ms: int | None = None
+    scene: Scene, *, processes: int = 1, settings: Sequence[str] = ()
 ) -> Iterator[RunningWorker]:
-    """Start `realname worker` over a scene, and stop it in good order."""
+    """Start `realname worker` over a scene, with settings as in TOML; stop it in good order."""
     log = scene.cluster.data_dir / "worker.log"
     command = [str(Path(sys.executable).parent / "realname"), "worker", "--clock", "data"]
-    command += ["--config", str(_config(scene, flush_ms)), "--processes", str(processes)]
+    command += ["--config", str(_config(scene, settings)), "--processes", str(processes)]
     command += ["--http-port", str(HTTP_PORT), "--log-level", "info"]
     with log.open("wb") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
@@ -155,12 +155,12 @@ def worker(
             process.wait()
 
 
-def _config(scene: Scene, flush_ms: int | None) -> Path:
+def _config(scene: Scene, settings: Sequence[str]) -> Path:
     lines = [
         f'bootstrap = "{scene.cluster.bootstrap}"',
         f'prefix = "{scene.prefix}"',
         f'data_dir = "{scene.cluster.data_dir}"',
-        *([] if flush_ms is None else [f"flush_ms = {flush_ms}"]),
+        *settings,
         "[partitions]",
         *(f"{name} = {count}" for name, count in PARTITIONS.items()),
     ]
