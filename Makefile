@@ -62,14 +62,14 @@ static: setup
 	@echo "==> lint"
 	@$(BIN)/ruff check --quiet .
 	@echo "==> types"
-	@$(BIN)/mypy --strict streams tests
+	@$(BIN)/mypy --strict streams tests bench
 	@echo "==> imports"
 	@$(BIN)/lint-imports --no-logo
 
 format: setup ## Format the code and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-bench: setup ## Measure records per second and memory, against their budgets
+bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/README.md
 	@$(BIN)/python -m bench
 
 chaos: setup ## Kill, pause and restart workers and broker, and compare the figures
