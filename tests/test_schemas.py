@@ -234,7 +234,8 @@ def test_vocabularies_of_what_we_publish_are_those_of_the_code() -> None:
     assert set(alert["state"]["enum"]) == open_states | {"ended"}
     assert set(alert["reason"]["enum"]) == {reason.value for reason in Reason}
     assert set(alert["severity"]["enum"]) == set(Severity.__members__)
-    assert set(alert["parcel_category"]["enum"]) == {"*", *Category.__members__}
+    for schema in (alert, day, SCHEMAS["rate.v1"]["properties"]["verdict"]["properties"]):
+        assert set(schema["parcel_category"]["enum"]) == {"*", *Category.__members__}
     assert set(day["rate_status"]["enum"]) == set(RateStatus.__members__)
     assert set(day["granularity"]["enum"]) == {granularity.value for granularity in Granularity}
     assert set(day["day_status"]["enum"]) == set(DayStatus.__members__)

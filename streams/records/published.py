@@ -127,8 +127,10 @@ class DayRecord:
     """A scope's figures of one business day.
 
     `revision` counts its issues: 0 before the bulletin, and one more for each time its rate had moved
-    far enough. `as_of` is the tick of the last change. `target`, `rate_status` and `event_period_id`
-    are those of the end of the day, or of now while it is being judged.
+    far enough. `as_of` is the tick of the last change. `target`, `parcel_category`, `rate_status` and
+    `event_period_id` are those of the end of the day, or of now while it is being judged. The target
+    and the status are of that category's parcels, or of the event period's destinations, and `rate` is
+    of all in the base: a day may be above its target and yet a breach.
     """
 
     granularity: str
@@ -159,6 +161,7 @@ class DayRecord:
     batch: PartFigures
     by_category: dict[str, PartFigures]
     target: float | None
+    parcel_category: str
     rate_status: str
     event_period_id: str | None
     day_status: str

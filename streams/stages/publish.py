@@ -207,7 +207,7 @@ class _DayTable:
         scope: Scope = self._publisher.scopes.scope(number)
         whole = self._whole[at]
         status = status_of_rank(int(verdicts.ranks[number]))
-        period = int(verdicts.periods[number])
+        period, category = int(verdicts.periods[number]), int(verdicts.categories[number])
         record = DayRecord(
             granularity=scope.granularity.value,
             scope_id=scope.scope_id,
@@ -237,6 +237,7 @@ class _DayTable:
             batch=self._batch[at],
             by_category=self._by_category[at],
             target=float(verdicts.targets[number]) or None,
+            parcel_category=category_text(None if category == NONE else Category(category)),
             rate_status=(RateStatus.UNKNOWN if unknown[number] else status).name,
             event_period_id=None if period == NONE else self._publisher.judge.period_ids[period],
             day_status=self._status,

@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from streams.domain.category import Category
 from streams.domain.cell import Counter
 from streams.domain.window import TICK_MS
 from streams.reference.types import ReferenceHistory
@@ -191,6 +192,21 @@ def test_an_old_days_status_is_by_the_targets_of_its_end() -> None:
     feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 2_000)
     day = records(feed.commit(publish=True), "days")["OUTLET|O-000|2017-09-08"]
     assert (day["rate_status"], day["event_period_id"], day["target"]) == ("BREACH", "EP", 0.9)
+    assert day["parcel_category"] == "*"
+
+
+def test_a_day_names_the_category_whose_target_decided_since_its_rate_is_of_all() -> None:
+    of_all = a_period("EP-1", start=-3_000, end=3_000, rate=0.6)
+    of_loose = a_period("EP-2", start=-3_000, end=3_000, rate=0.8, category=Category.LOOSE)
+    reference = a_reference(of_all, of_loose)
+    rows = [
+        *parcels(0, at=720, count=100, covered=50),
+        *parcels(0, at=720, count=900, covered=900, category=Category.AGREEMENT),
+    ]
+    feed = run_rate(reference, rows, until=MIDNIGHT_TICK + 2_000)
+    day = records(feed.commit(publish=True), "days")["OUTLET|O-000|2017-09-08"]
+    assert (day["rate"], day["target"], day["rate_status"]) == (0.95, 0.8, "BREACH")
+    assert (day["event_period_id"], day["parcel_category"]) == ("EP-2", "LOOSE")
 
 
 def test_an_old_days_part_that_was_never_kept_apart_is_not_judged() -> None:
