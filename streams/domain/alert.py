@@ -38,8 +38,8 @@ class Signal(Enum):
     SURE = "sure"  # The condition holds, beyond chance.
     LIKELY = "likely"  # Below target, but it may be chance.
     HOLD = "hold"  # At target, but within the margin.
-    CLEAR = "clear"  # Above the margin, not yet for `clear_ms`.
-    CLEAR_HELD = "clear_held"  # Above the margin for `clear_ms`, at every tick.
+    CLEAR = "clear"  # Above the margin, not yet for `clear_ms`; or a silent channel sends again.
+    CLEAR_HELD = "clear_held"  # The same for as long as it must, without a break.
     UNKNOWN = "unknown"  # Too few parcels, or no data.
     PERIOD_ENDED = "period_ended"  # The event period is over.
     WITHDRAWN = "withdrawn"  # The period or the outlet was removed.
@@ -73,7 +73,7 @@ TRANSITIONS: Final[Mapping[AlertState, Mapping[Signal, AlertState]]] = {
         Signal.LIKELY: _F,
         Signal.HOLD: _F,
         Signal.CLEAR: _C,
-        Signal.CLEAR_HELD: _Q,  # A `clear_ms` of zero, or a channel that sends again.
+        Signal.CLEAR_HELD: _Q,  # A hold of zero.
         Signal.UNKNOWN: _F,
         **_ENDS,
     },

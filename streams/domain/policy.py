@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Final
 
-from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, PANE_MS
+from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, PANE_MS, TICK_MS
 
 OUTLET_N_MIN: Final = 20
 ROLLUP_N_MIN: Final = 100
@@ -43,6 +43,10 @@ class Policy:
         collapse_outlets: The least number of outlets for that.
         silent_ms: How long an enterprise's channel may send nothing while it collects.
         silent_collections: Loose collections in that time below which silence means nothing.
+        silent_hold_ms: How long after the first registration a channel that was silent must still be
+            sending to be trusted again. Its backlog takes a while to come in, and until then the
+            outlets look worse than they are: whoever has just read `recovered` would be called
+            for each of them. 0 trusts the first registration.
         reject_share_max: Share of the sources that may have most of their records refused before the
             program stops rather than fill the dead letters; 1 never stops.
 
@@ -68,6 +72,7 @@ class Policy:
     collapse_outlets: int = 5
     silent_ms: int = 30 * MINUTE_MS
     silent_collections: int = 20
+    silent_hold_ms: int = 30 * MINUTE_MS
     reject_share_max: float = 0.5
     caliber_id: str = field(init=False)
 
@@ -77,6 +82,9 @@ class Policy:
         assert self.final_close_ms % PANE_MS == 0, "a pane closes at a tick"
         assert self.grace_alert_ms <= self.bulletin_ms < self.final_close_ms < self.closed_kept_ms
         assert self.z_ticket <= self.z_page
+        assert self.silent_ms % TICK_MS == 0, "a channel falls silent at a tick"
+        assert self.silent_hold_ms >= 0
+        assert self.silent_hold_ms % TICK_MS == 0, "a channel is trusted again at a tick"
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         digest = hashlib.blake2b(repr(sorted(named.items())).encode(), digest_size=4).hexdigest()
         object.__setattr__(self, "caliber_id", f"c1-{digest}")

@@ -14,7 +14,7 @@ import msgspec
 
 from streams.domain.alert import Alert, AlertKind, AlertState, Reason, Signal, step
 from streams.domain.category import Category
-from streams.domain.period import EventLevel
+from streams.domain.period import EventLevel, Granularity
 from streams.domain.policy import Policy
 from streams.domain.verdict import RateStatus, Severity, Verdict
 from streams.domain.window import DAY_MS, TICK_MS, day_text, instant_text, tick_at_or_after
@@ -62,6 +62,15 @@ class Entry:
     def alert_id(self) -> str:
         """Its name, without the episode."""
         return alert_id_of(self.kind, self.scope)
+
+    @property
+    def clears_with_time(self) -> bool:
+        """Whether it has recovered once it has been clear for `clear_ms`, and nothing more is said.
+
+        A silent enterprise's has not: that needs another registration, which the desk does not see.
+        """
+        silent = self.kind is AlertKind.CHANNEL_SILENT
+        return not (silent and self.scope.granularity is Granularity.ENTERPRISE)
 
 
 class DeskState(msgspec.Struct, frozen=True):
@@ -226,7 +235,7 @@ class AlertDesk:
         self, before: Finding, now: Finding, reference: Reference, now_ms: int
     ) -> Finding:
         """Keep what was told, but the figures, and a period that has handed over to the next."""
-        told = replace(before, observed=now.observed, n=now.n, evidence=now.evidence)
+        told = _with_figures(before, now)
         active = {
             period.event_period_id
             for period in reference.periods
@@ -301,8 +310,8 @@ class AlertDesk:
         return due_ms in (self._held_ms(entry), self._again_ms(alert_id))
 
     def _held_ms(self, entry: Entry) -> int | None:
-        """Return when an alert that is clearing will have been clear long enough."""
-        clearing = entry.alert.state is AlertState.CLEARING
+        """Return when an alert that is clearing will have been clear long enough by itself."""
+        clearing = entry.alert.state is AlertState.CLEARING and entry.clears_with_time
         return entry.alert.since_ms + self._policy.clear_ms if clearing else None
 
     def _again_ms(self, alert_id: str) -> int:
@@ -341,7 +350,7 @@ class AlertDesk:
         if not held and self._again_ms(entry.alert_id) > now_ms:
             return
         now = finding_now(entry)
-        told = replace(entry.finding, observed=now.observed, n=now.n, evidence=now.evidence)
+        told = _with_figures(entry.finding, now)
         if held:
             self.signal(entry.kind, entry.scope, Signal.CLEAR_HELD, told, now_ms=now_ms)
             return
@@ -448,6 +457,16 @@ def _told(
         duty_group=scope.duty_group,
     )
     return Entry(kind, scope, alert, finding, raised, severity)
+
+
+def _with_figures(told: Finding, now: Finding) -> Finding:
+    """Return what was told with the figures of now; without parcels there are none, and the last stay.
+
+    Their date says of which day they are.
+    """
+    if not now.n:
+        return told
+    return replace(told, observed=now.observed, n=now.n, evidence=now.evidence)
 
 
 def _differ(before: Entry, now: Finding) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from streams.domain.alert import AlertKind, Signal
+from streams.domain.alert import AlertKind, AlertState, Signal
 from streams.domain.period import EventLevel, EventPeriod, EventPhase, Granularity, code_matches
 from streams.domain.policy import Policy
 from streams.domain.verdict import Severity, Verdict, one_step_up
@@ -229,20 +229,29 @@ class RollupPartition(TickedStage):
             evidence = Evidence(window="SILENCE", collections=collections)
             finding = self._silent_finding(period, now_ms, evidence)
             entry = self.desk.entry(SILENT, scope)
-            if entry is not None and entry.finding.event_period_id == finding.event_period_id:
-                continue  # It is open already, and says so.
+            if entry is not None and _tells(entry, finding):
+                continue  # It is firing already, and says so.
             self.desk.signal(SILENT, scope, Signal.SURE, finding, now_ms=now_ms)
             self._silence(enterprise_id, now_ms)
         for enterprise_id in sorted(s for s in self._silent if isinstance(s, str)):
             entry = self.desk.entry(SILENT, self._scope(Granularity.ENTERPRISE, enterprise_id))
             assert entry is not None
-            if self.reference.enterprises.index(enterprise_id) in self._channels.sent:
-                self.desk.end(entry, Signal.CLEAR_HELD, now_ms=now_ms)
+            signal = self._channel_signal(entry, enterprise_id, now_ms)
+            if signal is not None:
+                self.desk.signal(SILENT, entry.scope, signal, entry.finding, now_ms=now_ms)
+            if signal not in (None, Signal.CLEAR):
                 self._release(enterprise_id)
-            elif self._no_longer_ruled(enterprise_id, now_ms):
-                signal = end_signal(self.reference, entry.finding.event_period_id, now_ms)
-                self.desk.end(entry, signal, now_ms=now_ms)
-                self._release(enterprise_id)
+
+    def _channel_signal(self, entry: Entry, enterprise_id: str, now_ms: int) -> Signal | None:
+        """Return what this tick says to the open alert of a silent enterprise; None for nothing."""
+        sent = self.reference.enterprises.index(enterprise_id) in self._channels.sent
+        clearing = entry.alert.state is AlertState.CLEARING
+        since_ms = entry.alert.since_ms if clearing else now_ms
+        if sent and now_ms - since_ms >= self.policy.silent_hold_ms:
+            return Signal.CLEAR_HELD
+        if self._no_longer_ruled(enterprise_id, now_ms):
+            return end_signal(self.reference, entry.finding.event_period_id, now_ms)
+        return Signal.CLEAR if sent else None
 
     def _release(self, enterprise_id: str) -> None:
         self._silent.discard(enterprise_id)
@@ -297,6 +306,8 @@ class RollupPartition(TickedStage):
         ]
         if told is None or (told.event_period_id not in active and breached):
             told = self._silent_finding(breached[0] if breached else None, judged_ms, evidence)
+        if not tally.judged:
+            return told  # With the last figures that there were.
         share = round(tally.share, RATE_DIGITS)
         return replace(told, observed=share, n=tally.judged, evidence=evidence)
 
@@ -444,6 +455,12 @@ def outlet_scope(outlet: Outlet) -> Scope:
         enterprise_id=outlet.enterprise_id,
         duty_group=outlet.duty_group,
     )
+
+
+def _tells(entry: Entry, finding: Finding) -> bool:
+    """Return whether a silent enterprise's alert says already what was found."""
+    firing = entry.alert.state is AlertState.FIRING
+    return firing and entry.finding.event_period_id == finding.event_period_id
 
 
 def _name(scope: Scope) -> Place | str:

@@ -1,6 +1,10 @@
 """Silent channels: an enterprise that collects and registers nothing, or whose outlets all fail at once.
 
 Either means that its records do not reach us, not that hundreds of outlets went bad in one minute.
+
+An enterprise that sends again is not trusted before it has sent for `silent_hold_ms`. Since when it sends
+again is the life of its alert (`clearing`), which is in the snapshot; nothing more is kept. It ends with
+a registration, so a channel of which nothing more is heard stays silent however much time passes.
 """
 
 from collections.abc import Iterable
@@ -42,7 +46,6 @@ class Channels:
     """For each enterprise, by number: since when it has collected loose parcels and registered none."""
 
     def __init__(self, policy: Policy) -> None:
-        assert policy.silent_ms % TICK_MS == 0
         self._ticks: Final = policy.silent_ms // TICK_MS
         self._least: Final = policy.silent_collections
         self.tick = 0

@@ -12,6 +12,7 @@ def test_the_defaults_are_those_of_the_rule_book() -> None:
     assert (policy.final_close_ms, policy.closed_kept_ms) == (3 * DAY_MS, 7 * DAY_MS)
     assert (policy.n_min_outlet, policy.n_min_rollup) == (20, 100)
     assert (policy.z_page, policy.z_ticket, policy.routine_target) == (3.090, 2.326, 0.90)
+    assert (policy.silent_ms, policy.silent_hold_ms) == (30 * MINUTE_MS, 30 * MINUTE_MS)
 
 
 def test_a_caliber_names_its_figures() -> None:
@@ -29,6 +30,9 @@ def test_a_caliber_names_its_figures() -> None:
         {"bulletin_ms": 80 * HOUR_MS},  # It would come after the final close.
         {"final_close_ms": 8 * DAY_MS},  # Closed parcels would be forgotten before they close.
         {"z_ticket": 4.0},  # A ticket would be surer than a page.
+        {"silent_ms": 90_001},  # A channel would fall silent between ticks,
+        {"silent_hold_ms": 90_001},  # or be believed between ticks,
+        {"silent_hold_ms": -MINUTE_MS},  # or before it has sent.
     ],
 )
 def test_figures_that_contradict_one_another_are_refused(wrong: dict[str, float]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from streams.domain.alert import Alert, AlertKind, AlertState, Reason, Signal, step
+from streams.domain.category import LOOSE_CATEGORIES
 from streams.domain.cell import PANE_BITS, PANE_MASK, SCOPE_MASK, Counter
 from streams.domain.period import (
     EventLevel,
@@ -26,6 +27,7 @@ from streams.domain.verdict import (
     Severity,
     Verdict,
     judge_line,
+    one_step_up,
     worst,
 )
 from streams.domain.window import TICK_MS, day_of, day_of_pane, day_start_ms, pane_end_ms, pane_of
@@ -34,6 +36,14 @@ from streams.reference.types import Outlet, Reference
 Row = tuple[int, int, int, int]  # Tick, cell, counter, delta.
 ScopeKey = tuple[Granularity, str]
 Group = tuple[int, int, int]  # Outlet, category, event scope.
+Told = tuple[Severity, float | None, str | None]  # And target, and period.
+
+SENT = (
+    Counter.COVERED_ON_TIME,
+    Counter.COVERED_LATE,
+    Counter.DUPLICATES,
+    Counter.ATTEMPTS_FAILED,
+)
 
 
 def outlet_alone(outlet: Outlet) -> list[ScopeKey]:
@@ -54,7 +64,33 @@ def rolled_up(outlet: Outlet) -> list[ScopeKey]:
 @dataclass
 class PlainAlert:
     alert: Alert = field(default_factory=Alert)
-    told: tuple[Severity, float, str | None] = (Severity.INFO, 0.0, None)
+    told: Told = (Severity.INFO, 0.0, None)
+
+
+@dataclass
+class PlainChannel:
+    """When an enterprise collected loose parcels, and when it registered any."""
+
+    collected: list[tuple[int, int]] = field(default_factory=list)
+    sent: list[int] = field(default_factory=list)
+
+    def add(self, tick: int, rows: list[Row]) -> None:
+        sums: dict[tuple[int, int], int] = defaultdict(int)
+        for _, cell, counter, delta in rows:
+            if cell >> (PANE_BITS + 16) & 0xF in LOOSE_CATEGORIES:
+                sums[cell, counter] += delta
+        count = sum(n for (_, counter), n in sums.items() if counter == Counter.ELIGIBLE and n > 0)
+        if count:
+            self.collected.append((tick, count))
+        if any(counter in SENT and n > 0 for (_, counter), n in sums.items()):
+            self.sent.append(tick)
+
+    def is_silent(self, tick: int, policy: Policy) -> bool:
+        last = max(self.sent, default=0)
+        since = min((at for at, _ in self.collected if at > last), default=tick)
+        ticks = policy.silent_ms // TICK_MS
+        lately = sum(count for at, count in self.collected if at > tick - ticks)
+        return tick - since >= ticks and lately >= policy.silent_collections
 
 
 @dataclass
@@ -69,7 +105,11 @@ class Plain:
     verdicts: dict[ScopeKey, Verdict] = field(default_factory=dict)
     changes: list[tuple[int, ScopeKey, Verdict]] = field(default_factory=list)
     alerts: dict[tuple[AlertKind, ScopeKey], PlainAlert] = field(default_factory=dict)
-    told: list[tuple[int, str, int, str, str, float, str | None]] = field(default_factory=list)
+    channels: dict[str, PlainChannel] = field(default_factory=lambda: defaultdict(PlainChannel))
+    silent: dict[str, PlainAlert] = field(default_factory=lambda: defaultdict(PlainAlert))
+    told: list[tuple[int, str, int, str, str, float | None, str | None]] = field(
+        default_factory=list
+    )
     tick: int = 0
 
     def run(self, rows: Iterable[Row], until: int) -> None:
@@ -81,9 +121,12 @@ class Plain:
             self.tick = tick
             for row in waiting.get(tick, ()):
                 self.add(row)
+            for enterprise_id in self.reference.enterprises:
+                self.listen(enterprise_id, waiting.get(tick, []))
             for scope in sorted(self.scopes, key=lambda key: (key[0].value, key[1])):
                 self.judge(scope)
-                self.follow(scope)
+                if not self.hidden(scope):
+                    self.follow(scope)
 
     def add(self, row: Row) -> None:
         _, cell, counter, delta = row
@@ -230,8 +273,13 @@ class Plain:
             and now_ms - alert.since_ms >= self.policy.clear_ms
         ):
             signal = Signal.CLEAR_HELD
-        plain.alert, reason = step(alert, signal, now_ms=now_ms)
-        told = self.telling(kind, plain, verdict, signal)
+        self.tell(kind, scope, plain, signal, self.telling(kind, plain, verdict, signal))
+        return plain
+
+    def tell(
+        self, kind: AlertKind, scope: ScopeKey, plain: PlainAlert, signal: Signal, told: Told
+    ) -> None:
+        plain.alert, reason = step(plain.alert, signal, now_ms=self.tick * TICK_MS)
         if reason is None and plain.alert.is_open and told != plain.told:
             reason = Reason.CHANGED
         plain.told = told
@@ -240,16 +288,14 @@ class Plain:
             self.told.append(
                 (self.tick, name, plain.alert.episode, reason.value, told[0].name, *told[1:])
             )
-        return plain
 
-    def telling(
-        self, kind: AlertKind, plain: PlainAlert, verdict: Verdict, signal: Signal
-    ) -> tuple[Severity, float, str | None]:
+    def telling(self, kind: AlertKind, plain: PlainAlert, verdict: Verdict, signal: Signal) -> Told:
         severity = verdict.severity or Severity.MINOR
         if kind is AlertKind.RATE_AT_RISK:
             severity = Severity.MINOR
         now = (severity, verdict.target, verdict.event_period_id)
-        if signal is Signal.SURE or plain.alert.state is AlertState.PENDING:
+        after, _ = step(plain.alert, signal, now_ms=self.tick * TICK_MS)
+        if signal is Signal.SURE or after.state is AlertState.PENDING:
             return now
         active = {
             period.event_period_id
@@ -262,10 +308,71 @@ class Plain:
         return plain.told
 
     def ending(self, plain: PlainAlert) -> Signal:
+        return self.ending_at(plain, self.judged_ms)
+
+    def ending_at(self, plain: PlainAlert, instant_ms: int) -> Signal:
         for period in self.reference.periods:
-            if period.event_period_id == plain.told[2] and period.end_ms <= self.judged_ms:
+            if period.event_period_id == plain.told[2] and period.end_ms <= instant_ms:
                 return Signal.PERIOD_ENDED
         return Signal.WITHDRAWN
+
+    # --- silent channels ---
+
+    def hidden(self, scope: ScopeKey) -> bool:
+        if scope[0] is Granularity.OUTLET:
+            enterprise_id = self.reference.outlets[scope[1]].enterprise_id
+        elif scope[0] in (Granularity.ENTERPRISE, Granularity.ENTERPRISE_CITY):
+            enterprise_id = scope[1].partition("|")[0]
+        else:
+            return False
+        return self.silent[enterprise_id].alert.is_open
+
+    def listen(self, enterprise_id: str, rows: list[Row]) -> None:
+        channel, plain = self.channels[enterprise_id], self.silent[enterprise_id]
+        of_it = [
+            r for r in rows if self.outlet(r[1] >> (PANE_BITS + 20)).enterprise_id == enterprise_id
+        ]
+        channel.add(self.tick, of_it)
+        now_ms = self.tick * TICK_MS
+        counties = {
+            outlet.county_code
+            for outlet in self.reference.outlets.values()
+            if outlet.enterprise_id == enterprise_id
+        }
+        periods = [
+            period
+            for period in self.reference.periods
+            if period.phase_at(now_ms) is not None
+            and any(code_matches(county, period.origin_codes) for county in counties)
+        ]
+        ruled = bool(periods) or self.policy.routine_alerts
+        if ruled and channel.is_silent(self.tick, self.policy):
+            self.fall_silent(enterprise_id, periods[0] if periods else None)
+        if not plain.alert.is_open:
+            return
+        sends = self.tick in channel.sent
+        clearing = plain.alert.state is AlertState.CLEARING
+        since_ms = plain.alert.since_ms if clearing else now_ms
+        if sends and now_ms - since_ms >= self.policy.silent_hold_ms:
+            self.tell_silent(enterprise_id, Signal.CLEAR_HELD, plain.told)
+        elif not ruled:
+            self.tell_silent(enterprise_id, self.ending_at(plain, now_ms), plain.told)
+        elif sends:
+            self.tell_silent(enterprise_id, Signal.CLEAR, plain.told)
+
+    def fall_silent(self, enterprise_id: str, period: EventPeriod | None) -> None:
+        severity = Severity.MAJOR
+        if period is not None and period.event_level is EventLevel.L1:
+            severity = one_step_up(severity)  # All periods here are in their core phase.
+        told = (severity, None, None if period is None else period.event_period_id)
+        self.tell_silent(enterprise_id, Signal.SURE, told)
+        for (kind, scope), plain in self.alerts.items():
+            if self.hidden(scope):
+                self.tell(kind, scope, plain, Signal.SUPERSEDED, plain.told)
+
+    def tell_silent(self, enterprise_id: str, signal: Signal, told: Told) -> None:
+        scope = (Granularity.ENTERPRISE, enterprise_id)
+        self.tell(AlertKind.CHANNEL_SILENT, scope, self.silent[enterprise_id], signal, told)
 
 
 def key_of(verdict: Verdict) -> tuple[object, ...]:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from streams.domain.cell import Counter
 from streams.domain.period import EventLevel, Granularity
 from streams.domain.policy import Policy
@@ -150,7 +152,7 @@ def test_the_core_phase_of_an_l1_event_is_one_step_more_severe() -> None:
     assert found[0].severity == "CRITICAL"
 
 
-def test_an_open_alert_is_emitted_again_each_day_with_its_figures_of_then() -> None:
+def test_an_open_alert_is_emitted_again_each_day_with_the_last_figures_that_there_were() -> None:
     long = a_period("EP", granularities=OUTLETS, end=6_000)
     rows = [*BAD, a_row(60, a_cell(0, 0), Counter.COVERED_LATE, 10)]
     found, _ = story(rows, a_reference(long), until=15 + 2 * 1_440)
@@ -159,8 +161,19 @@ def test_an_open_alert_is_emitted_again_each_day_with_its_figures_of_then() -> N
         (1_455, "reemitted"),
         (2_895, "reemitted"),
     ]
-    # A day without parcels is missing evidence, and clears nothing.
-    assert (found[0].n, found[1].n) == (100, 0)
+    # A day without parcels is missing evidence: it clears nothing, and tells nothing new.
+    figures = [(r.observed, r.n, r.evidence.covered, r.evidence.date) for r in found]
+    assert figures == [(0.2, 100, 20, "2017-09-08"), *[(0.3, 100, 30, "2017-09-08")] * 2]
+
+
+def test_a_collapse_is_emitted_again_with_the_last_outlets_that_were_judged() -> None:
+    long = a_period("EP", granularities=OUTLETS, end=6_000)
+    rows = at_each([outlet.number for outlet in YUN], 0, 50)
+    found, _ = story(rows, a_reference(long, outlets=YUN), until=1_455, policy=COLLAPSE)
+    assert [(r.reason, r.observed, r.n, r.evidence.judged) for r in found] == [
+        ("raised", 1.0, 5, 5),
+        ("reemitted", 1.0, 5, 5),
+    ]
 
 
 def test_one_period_hands_over_to_the_next_without_paging_again() -> None:
@@ -287,7 +300,7 @@ def test_an_enterprise_that_collects_and_sends_nothing_for_half_an_hour_is_silen
     rows = [
         *every_minute(0, 0, 20, covered=2),
         *every_minute(0, 20, 80),
-        *every_minute(0, 80, 100, covered=2),
+        *every_minute(0, 80, 120, covered=2),
     ]
     found, rollup = story(rows, a_reference(EP), until=79, policy=SILENCE)
     # Sent last with the parcels of minute 19, at tick 20; waiting since tick 21.
@@ -301,9 +314,78 @@ def test_an_enterprise_that_collects_and_sends_nothing_for_half_an_hour_is_silen
     assert rates["ENTERPRISE_CITY|E-YUN|150100"]["verdict"]["rate_status"] == "UNKNOWN"
     assert rates["COUNTY|150102"]["verdict"]["rate_status"] != "UNKNOWN"
 
-    found, _ = story(rows, a_reference(EP), until=100, policy=SILENCE)
-    ended = [entry for entry in told(found) if entry[1] == "CHANNEL_SILENT"][1:]
-    assert ended == [(81, "CHANNEL_SILENT", "E-YUN", "recovered")]
+    # It sends again at tick 81, and is believed half an hour later.
+    _, rollup = story(rows, a_reference(EP), until=110, policy=SILENCE)
+    rollup.stage.restored()
+    rates = records(rollup.stage.publish(), "rates")
+    assert rates["ENTERPRISE|E-YUN"]["verdict"]["rate_status"] == "UNKNOWN"
+    found, rollup = story(rows, a_reference(EP), until=120, policy=SILENCE)
+    assert silences(found)[1:] == [(111, "recovered")]
+    rollup.stage.restored()
+    rates = records(rollup.stage.publish(), "rates")
+    assert rates["ENTERPRISE|E-YUN"]["verdict"]["rate_status"] != "UNKNOWN"
+
+
+def silences(found: Sequence[AlertRecord]) -> list[tuple[int, str]]:
+    """Return minute and reason of the records about a silent enterprise."""
+    return [
+        (at, reason)
+        for at, kind, scope_id, reason in told(found)
+        if (kind, scope_id) == ("CHANNEL_SILENT", "E-YUN")
+    ]
+
+
+def signs_of_life(*minutes: int) -> list[Row]:
+    return [a_row(minute, a_cell(0, 0), Counter.ATTEMPTS_FAILED) for minute in minutes]
+
+
+# It collects from tick 1 on, until some minute, and registers nothing: raised at 31. It is heard at some
+# minutes, and its alert ends at one of them, or does not until the last minute of the story.
+HOLDS = [
+    ("nothing more is heard", 40, (45,), [], 300),
+    ("half an hour is not quite over", 40, (45, 74), [], 300),
+    ("half an hour is over", 40, (45, 75), [(75, "recovered")], 300),
+    (
+        "time alone ends nothing, the next registration does",
+        40,
+        (45, 200),
+        [(200, "recovered")],
+        300,
+    ),
+    # Waiting since tick 46, it is silent again at 76; heard at 80, it is believed at 110.
+    ("silent once more, and then heard", 120, (45, *range(80, 120)), [(110, "recovered")], 120),
+    ("silent again and again", 200, (45, 80, 115, 150), [], 200),
+]
+
+
+@pytest.mark.parametrize(("case", "collects", "heard", "ends", "until"), HOLDS)
+def test_a_silent_channel_is_believed_once_it_has_been_heard_for_half_an_hour(
+    case: str, collects: int, heard: tuple[int, ...], ends: list[tuple[int, str]], until: int
+) -> None:
+    rows = [*every_minute(0, 0, collects), *signs_of_life(*heard)]
+    found, _ = story(rows, a_reference(EP), until=until, policy=SILENCE)
+    assert silences(found) == [(31, "raised"), *ends], case
+
+
+def test_without_a_hold_the_first_registration_ends_a_silence() -> None:
+    rows = [*every_minute(0, 0, 40), *signs_of_life(45)]
+    policy = replace(SILENCE, silent_hold_ms=0)
+    found, _ = story(rows, a_reference(EP), until=60, policy=policy)
+    assert silences(found) == [(31, "raised"), (45, "recovered")]
+
+
+def test_what_recovers_while_a_channel_is_not_yet_believed_is_never_raised() -> None:
+    backlog = [a_row(45 + m // 4, a_cell(0, m), Counter.COVERED_LATE, 2) for m in range(40)]
+    rows = [*every_minute(0, 0, 40), *backlog, *signs_of_life(75)]
+    found, _ = story(rows, a_reference(EP), until=90, policy=SILENCE)
+    assert told(found)[1:] == [
+        (31, "CHANNEL_SILENT", "E-YUN", "raised"),
+        (31, "RATE_BELOW_TARGET", "O-000", "superseded"),
+        (75, "CHANNEL_SILENT", "E-YUN", "recovered"),
+    ]
+    without = replace(SILENCE, silent_hold_ms=0)
+    found, _ = story(rows, a_reference(EP), until=90, policy=without)
+    assert (45, "RATE_BELOW_TARGET", "O-000", "raised") in told(found), "else it proves nothing"
 
 
 def test_few_collections_or_batch_mail_are_no_silence() -> None:
@@ -327,6 +409,9 @@ def test_a_silence_ends_with_its_period() -> None:
     found, _ = story(every_minute(0, 0, 90), a_reference(short), until=90, policy=SILENCE)
     silent = [entry for entry in told(found) if entry[1] == "CHANNEL_SILENT"]
     assert [(at, reason) for at, _, _, reason in silent] == [(31, "raised"), (60, "period_ended")]
+    heard = [*every_minute(0, 0, 50), *signs_of_life(50, 59, 60, 80)]
+    found, _ = story(heard, a_reference(short), until=90, policy=SILENCE)
+    assert silences(found) == [(31, "raised"), (60, "period_ended")]
 
 
 def test_silence_goes_on_when_nothing_is_collected_any_more() -> None:
@@ -370,15 +455,15 @@ def test_a_silent_enterprise_hides_its_collapses_which_come_back_when_it_speaks(
     rows = [
         *at_each(numbers, 0, 50),
         *every_minute(0, 5, 40),
-        a_row(50, a_cell(0, 0), Counter.ATTEMPTS_FAILED),
+        *signs_of_life(50, 80),
     ]
-    found, _ = story(rows, a_reference(EP, outlets=YUN), until=55, policy=both)
+    found, _ = story(rows, a_reference(EP, outlets=YUN), until=85, policy=both)
     assert told(found) == [
         (15, "CHANNEL_SILENT", "E-YUN|150100", "raised"),
         (31, "CHANNEL_SILENT", "E-YUN", "raised"),
         (31, "CHANNEL_SILENT", "E-YUN|150100", "superseded"),
-        (50, "CHANNEL_SILENT", "E-YUN", "recovered"),
-        (50, "CHANNEL_SILENT", "E-YUN|150100", "raised"),
+        (80, "CHANNEL_SILENT", "E-YUN", "recovered"),
+        (80, "CHANNEL_SILENT", "E-YUN|150100", "raised"),
     ]
 
 
