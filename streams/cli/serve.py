@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from streams.cli.exits import BadInput
+from streams.cli.exits import BadInput, Exit
 from streams.cli.run import Run, command
 
 app = typer.Typer()
@@ -22,6 +22,7 @@ _PORT_MAX: Final = 65_535
         "realname serve --http 0.0.0.0:8080 --tokens tokens.toml",
         'realname serve --new-token "Ordos duty desk"',
     ],
+    exits=(Exit.OK, Exit.USAGE),  # A cluster that is away is waited for.
 )
 def serve(
     run: Run,
