@@ -9,6 +9,8 @@ When the figures go out: at each flush while a partition has been read to its en
 there is a little more; each five seconds in a catch-up, so that thousands of scopes are not written
 again and again only to be overtaken. Alerts, changes and state are not subject to it. A partition's
 end offset is never committed with something unpublished, so whoever sees it committed may read.
+And a stage that is always at the end of its input, because the stage before it is the slow one, must not
+spend its time on publishing: after figures took a while to make, the next flush waits ten times as long.
 """
 
 import logging
@@ -50,6 +52,8 @@ POLL_S: Final = 0.05
 """A poll that finds less than a full batch waits as long: the least delay of a record."""
 PUBLISH_S: Final = 1.0
 PUBLISH_CATCH_UP_S: Final = 5.0
+PUBLISH_PAUSE: Final = 10
+"""How many times as long as figures took to make the next flush waits, up to `PUBLISH_CATCH_UP_S`."""
 CATCH_UP_RECORDS: Final = 50_000
 """From so many records behind on, a partition is catching up."""
 SNAPSHOT_BYTES_MIN: Final = 16 * 1024 * 1024
@@ -226,6 +230,7 @@ class Runner:
         self._paused: set[int] = set()
         self._records = 0
         self._flushed_s = self._now_s()
+        self._published_in_s = 0.0
         self._failures = 0
         self._retry_at_s = 0.0
         self._logs: StateLogs[Stage] = StateLogs(
@@ -468,7 +473,8 @@ class Runner:
             return False
         if self._records >= self._config.flush_records:
             return True
-        return now_s - self._flushed_s >= self._config.flush_s
+        pause_s = min(PUBLISH_PAUSE * self._published_in_s, PUBLISH_CATCH_UP_S)
+        return now_s - self._flushed_s >= max(self._config.flush_s, pause_s)
 
     def _flush_or_wait(self) -> None:
         """Flush; after an abort keep everything, and try again later, reading nothing until then."""
@@ -503,15 +509,19 @@ class Runner:
         begun_s = self._now_s()
         drained: dict[int, Drained] = {}
         published: set[int] = set()
+        published_in_s = 0.0
         for partition, owned in self._owned.items():
             publish = owned.unpublished and (
                 publish_all or self._may_publish(partition, owned, begun_s)
             )
             if publish or owned.position != owned.logged or owned.dead_letters:
+                drain_s = self._now_s()
                 drained[partition] = owned.stage.drain(publish=publish)
                 if publish:
                     published.add(partition)
+                    published_in_s += self._now_s() - drain_s
         self._flushed_s = begun_s
+        self._published_in_s = published_in_s
         if not drained:
             return
         log_bytes = self._write(drained)
