@@ -219,8 +219,7 @@ def _listed(
 
 def _named(view: View, row: Row, access: Access) -> bytes:
     """Return a row's record with its scope's name, an alert's also with who has taken it on."""
-    name = view.names.scope(row.granularity, row.scope_id)
-    fields = b'"name_zh":%b,"name_en":%b' % (orjson.dumps(name.zh), orjson.dumps(name.en))
+    fields = view.names.fields(row.granularity, row.scope_id)
     if isinstance(row, AlertRow):
         fields += b"," + _acked(view.ack(row), access)
     return with_fields(row.record, fields)

@@ -50,6 +50,7 @@ class Names:
         brands: dict[str, set[str]] = defaultdict(set)
         for outlet in reference.outlets.values():
             brands[outlet.enterprise_id].add(outlet.brand_code)
+        self._fields: dict[tuple[str, str], bytes] = {}
         self._brands = {enterprise: sorted(codes) for enterprise, codes in brands.items()}
 
     @property
@@ -112,6 +113,19 @@ class Names:
                 return Name(f"{whose.zh} · {where.zh}", f"{whose.en}, {where.en}")
             case _:
                 return self._outlet_name(scope_id)
+
+    def fields(self, granularity: str, scope_id: str) -> bytes:
+        """Return a scope's name as fields of a JSON object, without its braces.
+
+        Remembered: ask it only for scopes that there are, so that they bound the memory.
+        """
+        key = granularity, scope_id
+        known = self._fields.get(key)
+        if known is None:
+            name = self.scope(granularity, scope_id)
+            known = msgspec.json.encode({"name_zh": name.zh, "name_en": name.en})[1:-1]
+            self._fields[key] = known
+        return known
 
     def _outlet_name(self, outlet_id: str) -> Name:
         outlet = self._outlets.get(outlet_id)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import orjson
@@ -64,15 +65,21 @@ class Listing(BaseModel):
         ):
             raise forbidden("your token is for another city or enterprise; leave that filter out")
 
-    def keeps(self, row: Row) -> bool:
-        """Return whether a row passes the filters that all lists have."""
-        return (
-            (self.granularity is None or row.granularity == self.granularity)
-            and (self.id is None or row.scope_id == self.id)
-            and (self.city is None or row.city_code == self.city)
-            and (self.county is None or row.county_code == self.county)
-            and (self.enterprise is None or row.enterprise_id == self.enterprise)
+    def wanted(self) -> list[tuple[str, object]]:
+        """Return what a row's attributes must be; only of the filters that were given."""
+        pairs = (
+            ("granularity", self.granularity),
+            ("scope_id", self.id),
+            ("city_code", self.city),
+            ("county_code", self.county),
+            ("enterprise_id", self.enterprise),
         )
+        return [(name, value) for name, value in pairs if value is not None]
+
+    def keeps(self, row: Row) -> bool:
+        """Return whether a row passes what `wanted` cannot say."""
+        del row
+        return True
 
 
 class RatesListing(Listing):
@@ -83,14 +90,10 @@ class RatesListing(Listing):
         None, description="Only figures of this business day", examples=["2017-09-06"]
     )
 
-    def keeps(self, row: Row) -> bool:
-        """Return whether a row passes."""
-        assert not isinstance(row, AlertRow)
-        return (
-            super().keeps(row)
-            and (self.status is None or row.status == self.status)
-            and (self.date is None or row.date == self.date)
-        )
+    def wanted(self) -> list[tuple[str, object]]:
+        """Return what a row's attributes must be; only of the filters that were given."""
+        pairs = (("status", self.status), ("date", self.date))
+        return super().wanted() + [(name, value) for name, value in pairs if value is not None]
 
 
 class AlertsListing(Listing):
@@ -112,7 +115,6 @@ class AlertsListing(Listing):
         )
         return (
             in_state
-            and super().keeps(row)
             and (self.severity is None or row.severity == self.severity)
             and (self.date is None or row.first_at.startswith(self.date))
         )
@@ -142,9 +144,15 @@ def page_of(
     """
     listing.check(access)
     after = _place_of(listing.cursor) if listing.cursor is not None else ()
+    wanted = listing.wanted()
     found: list[tuple[Place, RowT]] = []
-    for rows in parts:
-        placed = [(place(row), row) for row in rows if access.sees(row) and listing.keeps(row)]
+    for part in parts:
+        rows = part if access.everything else filter(access.sees, part)
+        for name, value in wanted:
+            # One filter after the other, each a loop without a call of ours: 12,000 rows are many.
+            get = attrgetter(name)
+            rows = [row for row in rows if get(row) == value]
+        placed = [(place(row), row) for row in rows if listing.keeps(row)]
         found += sorted((item for item in placed if item[0] > after), key=lambda item: item[0])
         if len(found) > listing.limit:
             break
