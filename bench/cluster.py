@@ -174,7 +174,7 @@ class Scene:
         """Return how many input records a stage has not committed yet; 0 once all are."""
         input_ = self.topics[dict(STAGES)[stage]].name
         ends = end_offsets(self.cluster.admin, input_)
-        committed = committed_offsets(self.cluster.admin, f"{self.prefix}{stage}", input_)
+        committed = committed_offsets(self.cluster.client, f"{self.prefix}{stage}", input_)
         # Nobody has seen yet that a partition without a commit is empty.
         return sum(
             end - reached if (reached := committed[partition]) is not None else end + 1

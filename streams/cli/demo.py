@@ -117,7 +117,7 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
     assert feed.end_ms is not None, "the demo ends by itself"
     due_s = quick_nights(feed.start_ms, feed.end_ms, speed)
     shipments = topics[SHIPMENTS]
-    gauge = Gauge(system.run.admin, system.run.settings.group("match"), shipments)
+    gauge = Gauge(client, system.run.settings.group("match"), shipments)
     loader = Loader(client, shipments.name)
     player = Player(loader, feed, due_s, lag=lambda: gauge.flow.lag)
     crew = Crew(player, Watcher(client, topics), gauge)

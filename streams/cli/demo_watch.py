@@ -220,11 +220,12 @@ class Flow:
 class Gauge(Thread):
     """Asks the broker each second how far the first stage is."""
 
-    def __init__(self, admin: AdminClient, group: str, shipments: Topic) -> None:
+    def __init__(self, client: Mapping[str, Any], group: str, shipments: Topic) -> None:
         """Remember whom to ask about what."""
         super().__init__(name="demo-gauge", daemon=True)
         assert shipments.name.endswith(SHIPMENTS)
-        self._admin: Final = admin
+        self._client: Final = client
+        self._admin: Final = AdminClient(dict(client))
         self._group: Final = group
         self._topic: Final = shipments.name
         self._stopping: Final = Event()
@@ -236,7 +237,7 @@ class Gauge(Thread):
         while not self._stopping.wait(_GAUGE_S):
             try:
                 ends = end_offsets(self._admin, self._topic)
-                committed = committed_offsets(self._admin, self._group, self._topic)
+                committed = committed_offsets(self._client, self._group, self._topic)
             except (ClusterError, KafkaException):
                 continue
             # A coordinator that has just moved knows of nothing; offsets never go back.

@@ -162,7 +162,8 @@ def _workers(run: Run, admin: "AdminClient") -> Iterator[Finding]:
     for stage, name in INPUTS:
         count = members(admin, run.settings.group(stage))
         ends = end_offsets(admin, topics[name].name)
-        committed = committed_offsets(admin, run.settings.group(stage), topics[name].name)
+        group, topic = run.settings.group(stage), topics[name].name
+        committed = committed_offsets(run.client, group, topic)
         lag = sum(max(0, end - (committed.get(p) or 0)) for p, end in ends.items())
         detail = f"{count} running, {lag:,} records behind"
         if count:

@@ -43,7 +43,7 @@ def list_(run: Run, *, stage: StageOption = None, json: Json = False) -> None:
     rows = []
     for name, source in _stages(stage):
         ends = end_offsets(admin, topics[source].name)
-        committed = committed_offsets(admin, run.settings.group(name), topics[source].name)
+        committed = committed_offsets(run.client, run.settings.group(name), topics[source].name)
         log_begins = begin_offsets(admin, topics[f"{name}.state"].name)
         log_ends = end_offsets(admin, topics[f"{name}.state"].name)
         rows += [
@@ -195,7 +195,7 @@ def _verify(run: Run, stage: str, source: str, only: int | None) -> "Iterator[_V
     topics, admin = run.settings.topics(), run.admin
     log = topics[f"{stage}.state"].name
     # Before the log is read: a commit that comes between would look like a log behind its group.
-    committed = committed_offsets(admin, run.settings.group(stage), topics[source].name)
+    committed = committed_offsets(run.client, run.settings.group(stage), topics[source].name)
     begins, ends = begin_offsets(admin, log), end_offsets(admin, log)
     wanted = [p for p in sorted(begins) if only in (None, p)]
     found = {p: _Verified(stage, p, committed.get(p)) for p in wanted}

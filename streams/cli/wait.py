@@ -100,7 +100,7 @@ def stages_passing(run: Run, admin: "AdminClient") -> Iterator[Progress]:
         topic, group = topics[name].name, run.settings.group(stage)
         ends = end_offsets(admin, topic)
         while True:
-            committed = committed_offsets(admin, group, topic)
+            committed = committed_offsets(run.client, group, topic)
             progress = _progress(stage, ends, committed)
             yield progress
             if progress.behind == 0:

@@ -86,7 +86,7 @@ class WorkerProcess:
     def progress(self, stage: str, topic: str) -> int:
         """Return how many offsets of its input a stage has committed."""
         group = f"{self._cluster.prefix}{stage}"
-        committed = committed_offsets(self._admin, group, self._cluster.topics[topic].name)
+        committed = committed_offsets(self._cluster.client, group, self._cluster.topics[topic].name)
         return sum(offset or 0 for offset in committed.values())
 
     def wait_until(self, stage: str, topic: str, *, committed: int) -> None:
@@ -100,7 +100,7 @@ class WorkerProcess:
             group, name = f"{self._cluster.prefix}{stage}", self._cluster.topics[topic].name
 
             def done(group: str = group, name: str = name, ends: Mapping[int, int] = ends) -> bool:
-                committed = committed_offsets(self._admin, group, name)
+                committed = committed_offsets(self._cluster.client, group, name)
                 return all((committed.get(p) or -1) >= end for p, end in ends.items() if end)
 
             self._wait(done, stage)
