@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/realname
 COPY requirements.lock .
-RUN /opt/realname/bin/pip install --no-cache-dir --require-hashes --requirement requirements.lock
+RUN /opt/realname/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.lock
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY schemas schemas
 COPY deploy/config deploy/config

@@ -25,7 +25,7 @@ $(STAMP): $(LOCK) pyproject.toml hatch_build.py
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing $$(grep -c '^[a-z].*==' $(LOCK)) packages into $(VENV), 30 to 60 s on a fast network ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-	  --require-hashes --requirement $(LOCK)
+	  --require-hashes --no-deps --requirement $(LOCK)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
 	  --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -72,8 +72,8 @@ format: setup ## Format the code and fix what can be fixed
 bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/README.md
 	@$(BIN)/python -m bench
 
-chaos: setup ## Kill, pause and restart workers and broker, and compare the figures
-	@$(BIN)/python -m bench.chaos
+chaos: setup ## Kill, pause and restart workers and broker, and compare; CHAOS_SEED=n CHAOS_RUNS=m
+	@$(BIN)/python -m bench.chaos $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(if $(CHAOS_RUNS),--runs $(CHAOS_RUNS))
 
 lock: ## Resolve the newest packages into requirements.lock
 	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv; }
