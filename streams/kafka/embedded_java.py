@@ -71,7 +71,7 @@ def find_jars(jars_dir: Path | None, progress: Callable[[str], None]) -> Sequenc
     repository = maven.repo_cache
     repository.mkdir(parents=True, exist_ok=True)
     try:
-        with file_lock(repository / ".realname-kafka.lock"):
+        with _machines_trust(), file_lock(repository / ".realname-kafka.lock"):
             artifacts = _artifacts(maven)
             absent = [artifact for artifact in artifacts if not _is_whole(artifact)]
             if absent:
@@ -85,6 +85,21 @@ def find_jars(jars_dir: Path | None, progress: Callable[[str], None]) -> Sequenc
             f"could not fetch Kafka {KAFKA_VERSION} ({error}); check the connection to the Maven "
             f"repository and try again, or copy {repository} from a machine that has it",
         ) from error
+
+
+@contextmanager
+def _machines_trust() -> Iterator[None]:
+    """Trust the certificates that the machine trusts, such as a company's proxy's.
+
+    requests, which jgo uses, knows those of its own wheel only.
+    """
+    import truststore
+
+    truststore.inject_into_ssl()
+    try:
+        yield
+    finally:
+        truststore.extract_from_ssl()
 
 
 @contextmanager
