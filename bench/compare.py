@@ -46,7 +46,7 @@ class Comparison:
     Attributes:
         entries: The runs, in the order in which they ran.
         skipped: Contenders that did not run, or not to the end, and why.
-        calibrations_s: Of the fixed loop, one before each run and one at the end.
+        calibrations_s: Of the fixed loop, before and after each run.
         loads: The machine's load at the beginning and the end.
 
     """
@@ -71,7 +71,6 @@ def compare(
     for contender in _wanted(SLOW, only, made):
         subset = subset or cluster.scene(Size(min(SUBSET_PARCELS, size.parcels)), say)
         _run(made, contender, subset, 1, say)
-    made.calibrations_s.append(calibrate())
     made.loads.append(load_1min())
     return made
 
@@ -97,10 +96,10 @@ def _run(made: Comparison, contender: Contender, scene: Scene, turn: int, say: S
         made.skipped[contender.name] = f"round {turn}: {failed}"
         say(f"{contender.name}: {failed}")
         return
-    best = min(made.calibrations_s)
-    disturbed = max(made.calibrations_s[-1], calibrate()) > DISTURBED * best
-    made.entries.append(Entry(contender.name, turn, outcome, disturbed))
-    say(f"{turn}  {contender.name}: {_line(outcome)}{'  (disturbed)' if disturbed else ''}")
+    made.calibrations_s.append(calibrate())
+    entry = Entry(contender.name, turn, outcome, max(made.calibrations_s[-2:]))
+    made.entries.append(entry)
+    say(f"{turn}  {contender.name}: {_line(outcome)}")
 
 
 def _line(outcome: Outcome) -> str:
@@ -149,7 +148,9 @@ def _circumstances(made: Comparison) -> list[str]:
             f"before, {made.loads[-1]:.1f} after."
         )
     ]
-    disturbed = [f"{e.contender} ({e.round})" for e in made.entries if e.disturbed]
+    disturbed = [
+        f"{e.contender} ({e.round})" for e in made.entries if e.calibration_s > DISTURBED * best
+    ]
     if disturbed:
         lines.append(
             f"- **Something else used the machine** during or around {', '.join(disturbed)}: the loop "
@@ -159,7 +160,7 @@ def _circumstances(made: Comparison) -> list[str]:
     slow = [c.name for c in SLOW if any(e.contender == c.name for e in made.entries)]
     if slow:
         lines.append(f"- Over a part of the load, once: {', '.join(slow)}.")
-    lines += [f"- {name}: {why.splitlines()[0]}" for name, why in made.skipped.items()]
+    lines += [f"- {name}, left out: {why.splitlines()[0]}" for name, why in made.skipped.items()]
     return lines
 
 

@@ -79,12 +79,15 @@ def spread(values: Iterable[float]) -> Spread:
 
 
 class Entry(NamedTuple):
-    """One run in its place: who ran, in which round, and whether the machine was left alone."""
+    """One run in its place: who ran, in which round.
+
+    `calibration_s` is the longer time of the fixed loop before and after it: how quiet the machine was.
+    """
 
     contender: str
     round: int
     outcome: Outcome
-    disturbed: bool = False
+    calibration_s: float = 0.0
 
 
 def ratios(

@@ -4,6 +4,7 @@ CPU time is the thread's; what librdkafka does beside it, in threads of its own,
 are microseconds per input record of `shipments`, also for the stages behind `match`, so that they add up.
 """
 
+import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from typing import Final, NoReturn
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from bench.cluster import PARTITIONS, Scene
+from streams.agents.worker import GC_THRESHOLD
 from streams.domain.policy import Policy
 from streams.kafka.consumer import Fetched, by_partition, consumer_config
 from streams.kafka.reference import ReferenceTopic
@@ -63,6 +65,7 @@ class Steps:
 
 def measure(scene: Scene, records_max: int = RECORDS_MAX) -> Steps:
     """Take the first records of a scene through the three stages, step by step."""
+    gc.set_threshold(GC_THRESHOLD, 20, 20)  # As a worker does.
     timer = Timer()
     batches = _polled(scene, records_max, timer)
     records = sum(len(fetched.offsets) for fetched in batches)
@@ -114,7 +117,9 @@ def _polled(scene: Scene, records_max: int, timer: Timer) -> list[Fetched]:
                 messages = consumer.consume(BATCH_RECORDS, 0.05)
             messages = [message for message in messages if message.error() is None]
             with timer.step("poll: columns"):
-                batches += by_partition(messages)
+                fetched = by_partition(messages)
+            # A worker forgets the client's own objects after each batch.
+            batches += [some._replace(messages=()) for some in fetched]
             got += len(messages)
     return batches
 
