@@ -327,7 +327,10 @@ class TestWhole:
         assert left_running(tmp_path) == []
 
     def test_an_interrupted_demo_ends_everything_and_says_so(self, tmp_path: Path) -> None:
-        command = [sys.executable, "-c", "from streams.cli import main; main()", "demo", "--short"]
+        # A shell has what it runs in the background ignore SIGINT, and that is inherited.
+        heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        program = f"{heeding}; from streams.cli import main; main()"
+        command = [sys.executable, "-c", program, "demo", "--short"]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("REALNAME_")}
         with subprocess.Popen(
             [*command, "--data-dir", str(tmp_path)],
