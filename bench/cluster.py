@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from bench.workload import Files, Size, produce, truth_of, write_files
@@ -16,7 +16,6 @@ from streams.kafka.client import client_config
 from streams.kafka.clock import now_ms
 from streams.kafka.reading import committed_offsets, end_offsets
 from streams.kafka.reference import ReferenceTopic
-from streams.kafka.state_log import changes
 from streams.kafka.topics import create_topics
 from streams.records import topics
 from streams.records.topics import Topic, catalogue
@@ -116,7 +115,6 @@ class Scene:
         self._delete([topic.name for topic in self.topics.values()])
         create_topics(self.cluster.admin, self.topics, replication_factor=1)
         self._apply_outlets()
-        self._begin_logs()
 
     def _apply_outlets(self) -> None:
         listing = read_file(Kind.OUTLETS, self.files.outlets, shipped_areas())
@@ -129,21 +127,6 @@ class Scene:
         self._delete_groups()
         self._delete([topic.name for topic in made.values()])
         create_topics(self.cluster.admin, made, replication_factor=1)
-        self._begin_logs()
-
-    def _begin_logs(self) -> None:
-        """Write into each state log that nothing has been read yet.
-
-        A worker that publishes before it has read anything commits offset 0 and no log record; whoever
-        gets the partition next then finds the group ahead of the log, and ends after a minute.
-        """
-        producer = Producer(self.cluster.client)
-        for stage, _ in STAGES:
-            log = self.topics[f"{stage}.state"]
-            for partition in range(log.partitions):
-                (nothing,) = changes(0, 0, [])
-                producer.produce(log.name, nothing, partition=partition)
-        assert producer.flush(30) == 0, "the broker is there"
 
     def _delete_groups(self) -> None:
         for stage, _ in STAGES:
