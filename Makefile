@@ -39,17 +39,17 @@ test: setup static ## All checks, with the tests that start Kafka
 	@$(BIN)/pytest
 
 # Debian's names, and the commands that tell whether they are there.
-SYSTEM_PACKAGES := prometheus-alertmanager
-SYSTEM_COMMANDS := prometheus-alertmanager amtool
+SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
+SYSTEM_COMMANDS := promtool prometheus-alertmanager amtool chromium
 
-test-system: setup ## Tests with Debian's Alertmanager, installed if need be; minutes
+test-system: setup ## Tests with Debian's Prometheus, Alertmanager and Chromium, installed if need be
 	@for command in $(SYSTEM_COMMANDS); do command -v $$command >/dev/null || missing=1; done; \
 	if [ -n "$$missing" ]; then \
 	  echo "Installing $(SYSTEM_PACKAGES) with apt-get, as root ..."; \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
 	fi
-	@echo "==> tests with Alertmanager"
+	@echo "==> tests with Prometheus, Alertmanager and Chromium"
 	@$(BIN)/pytest tests/system
 
 check: setup static ## All checks, without the tests that start Kafka
