@@ -83,6 +83,7 @@ class WorkerConfig:
             is no server.
         log: Configures logging in a further process; called with nothing.
         crash: Where a test ends the process, see `streams.kafka.crash`.
+        crash_stage: The one stage that it holds for; empty for whichever comes there first.
         snapshot_bytes_min: A state log smaller than this gets no snapshot.
         topology: The stages; tests may bring their own.
         notify: How to tell Alertmanagers of alerts, in the first process; None tells nobody.
@@ -105,6 +106,7 @@ class WorkerConfig:
     http_port: int | None = None
     log: Callable[[], None] | None = None
     crash: str = ""
+    crash_stage: str = ""
     snapshot_bytes_min: int = 16 * 1024 * 1024
     topology: Mapping[str, StageDefinition] = field(default_factory=lambda: TOPOLOGY)
     notify: NotifyConfig | None = None
@@ -224,7 +226,7 @@ class _Worker:
                 flush_s=config.flush_s,
                 flush_records=config.flush_records,
                 snapshot_bytes_min=config.snapshot_bytes_min,
-                crash=CrashPlan(config.crash),
+                crash=CrashPlan(config.crash if config.crash_stage in ("", name) else ""),
             ),
             reference=KafkaReferenceFeed(client, topic=config.prefix + REFERENCE, history=history),
             telemetry=self._telemetries[name],

@@ -1,0 +1,178 @@
+"""What one run does, drawn from its seed: the load, the workers' settings, and every fault with its time.
+
+Pure. The plan repeats with the seed; what it meets at those instants depends on the machine.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Final, Literal
+
+from streams.kafka.consumer import SESSION_TIMEOUT_MS
+from streams.kafka.crash import CRASH_POINTS
+
+STAGES: Final = ("match", "rate", "rollup")
+SLOTS: Final = ("a", "b")
+LASTS_S: Final = 32.0
+"""The last fault begins before. The longest takes twelve seconds more."""
+ARMED_S: Final = 7.0
+"""So long a worker may take to come to the crash point that it has been given."""
+SESSION_S: Final = SESSION_TIMEOUT_MS / 1000
+
+# After so many passes at most; a point that a run seldom passes is taken the first time.
+PASSES_MAX: Final[Mapping[str, int]] = {
+    **dict.fromkeys(CRASH_POINTS, 12),
+    "during_restore": 40,
+    "during_revocation": 1,
+    **dict.fromkeys((point for point in CRASH_POINTS if point.startswith("snapshot")), 2),
+}
+
+Do = Literal["start", "kill", "stop", "pause", "resume", "replace", "disarm"]
+Outing = Literal["killed", "stopped", "paused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Where a worker ends itself with SIGKILL: at the n-th pass of a point, in one stage."""
+
+    stage: str
+    point: str
+    passes: int
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.point}:{self.passes}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something done to a worker place.
+
+    start: a process begins there, unless one runs; `crash` is where it will end.
+    kill, stop: SIGKILL, SIGTERM; nobody starts it again before the next `start`.
+    pause, resume: SIGSTOP, SIGCONT.
+    replace: a second process of that place begins while the first runs.
+    disarm: one that has not come to its crash point is stopped and started without.
+    """
+
+    at_s: float
+    do: Do
+    crash: Crash | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The broker is away: killed or stopped, and started after some time; or only paused."""
+
+    at_s: float
+    how: Outing
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run.
+
+    Attributes:
+        seed: What it was drawn from.
+        parcels_per_day: Size of the load.
+        preloaded: Share of the load that is there before the first worker.
+        lasts_s: How long the rest of it takes to arrive.
+        slow: Share of records that others overtake.
+        again: Share of records that arrive twice, or more often.
+        flush_ms: Time between two transactions of a stage.
+        snapshot_bytes_min: A state log smaller than this gets no snapshot.
+        steps: By worker place, in order of time. After the last one each place has a worker.
+        outages: Of the broker, in order of time, one ending before the next begins.
+
+    """
+
+    seed: int
+    parcels_per_day: int
+    preloaded: float
+    lasts_s: float
+    slow: float
+    again: float
+    flush_ms: int
+    snapshot_bytes_min: int
+    steps: Mapping[str, Sequence[Step]] = field(default_factory=dict)
+    outages: Sequence[Outage] = ()
+
+
+def draw(seed: int, *, lasts_s: float = LASTS_S, parcels_per_day: int | None = None) -> Plan:
+    """Draw a run. Whatever is not drawn may be given."""
+    rng = random.Random(seed)
+    points = _points(rng)
+    return Plan(
+        seed=seed,
+        parcels_per_day=parcels_per_day or rng.randrange(8_000, 12_000),
+        preloaded=rng.choice((0.0, 0.2, 0.5)),
+        lasts_s=lasts_s,
+        slow=rng.uniform(0.0, 0.5),
+        again=rng.uniform(0.0, 0.1),
+        flush_ms=rng.choice((50, 100, 250)),
+        snapshot_bytes_min=rng.choice((30_000, 100_000, 400_000)),
+        steps={slot: _steps(rng, slot, lasts_s, points) for slot in SLOTS},
+        outages=_outages(rng, lasts_s),
+    )
+
+
+def _points(rng: random.Random) -> Iterator[str]:
+    """Yield all crash points in some order, again and again, so that no run leaves out many."""
+    return cycle(rng.sample(CRASH_POINTS, len(CRASH_POINTS)))
+
+
+def _steps(rng: random.Random, slot: str, lasts_s: float, points: Iterator[str]) -> list[Step]:
+    at_s = 0.0 if slot == SLOTS[0] else rng.uniform(0, lasts_s / 5)
+    steps = [Step(at_s, "start")]
+    while (at_s := steps[-1].at_s + rng.uniform(1.5, 5)) < lasts_s:
+        fault = rng.choices(list(_FAULTS), list(_FAULTS.values()))[0]
+        steps += fault(rng, at_s, points)
+    return steps
+
+
+def _kill(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    return [Step(at_s, "kill"), Step(at_s + _away_s(rng), "start")]
+
+
+def _leave(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    return [Step(at_s, "stop"), Step(at_s + _away_s(rng), "start")]
+
+
+def _away_s(rng: random.Random) -> float:
+    """Back while its place is kept, or only after its partitions have gone to others."""
+    return rng.choice((rng.uniform(0, 2), rng.uniform(SESSION_S + 0.5, SESSION_S + 3)))
+
+
+def _crash(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    point = next(points)
+    crash = Crash(rng.choice(STAGES), point, rng.randint(1, PASSES_MAX[point]))
+    back_s = at_s + rng.uniform(0.1, 1)
+    end: Do = rng.choice(("kill", "stop"))
+    return [Step(at_s, end), Step(back_s, "start", crash), Step(back_s + ARMED_S, "disarm")]
+
+
+def _pause(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    for_s = rng.choice((rng.uniform(0.5, 4), rng.uniform(SESSION_S + 1, SESSION_S + 4)))
+    return [Step(at_s, "pause"), Step(at_s + for_s, "resume")]
+
+
+def _replace(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    return [Step(at_s, "replace")]
+
+
+_Fault = Callable[[random.Random, float, Iterator[str]], list[Step]]
+_FAULTS: Final[Mapping[_Fault, int]] = {_kill: 3, _crash: 5, _pause: 2, _leave: 2, _replace: 1}
+"""The faults with their weights."""
+
+
+def _outages(rng: random.Random, lasts_s: float) -> list[Outage]:
+    """Draw none, one or two; a broker needs some seconds to be back."""
+    outages = []
+    at_s = rng.uniform(3, lasts_s / 2)
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        how: Outing = rng.choice(("killed", "stopped", "paused"))
+        for_s = rng.uniform(0, 2) if how == "killed" else rng.uniform(1, 9)
+        outages.append(Outage(at_s, how, for_s))
+        at_s += for_s + rng.uniform(8, 15)
+    return [outage for outage in outages if outage.at_s < lasts_s]
