@@ -79,6 +79,15 @@ def test_a_second_worker_goes_on_where_the_first_left(
     check_exact(broker, prefix, times(2))
 
 
+def test_a_worker_goes_on_from_what_one_left_that_found_nothing(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str
+) -> None:
+    finish(broker, prefix)
+    produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
+    finish(broker, prefix)
+    check_exact(broker, prefix, KEYS)
+
+
 def test_a_refused_record_goes_to_the_dead_letters_untouched(
     broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str
 ) -> None:
