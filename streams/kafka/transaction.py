@@ -172,7 +172,10 @@ class TransactionalProducer:
             TransactionAborted: One was not.
 
         """
-        left = self._producer.flush(CALL_TIMEOUT_S)
+        try:
+            left = self._producer.flush(CALL_TIMEOUT_S)
+        except (KafkaException, SystemError) as raised:
+            self._fail(_error_in(raised), "write")
         self._end_if_fenced(self._fenced)
         if self._undelivered:
             self._fail(self._undelivered[0], "write")
@@ -302,6 +305,18 @@ class TransactionalProducer:
             self._fenced = error  # An exception may not leave a callback: `deliver` looks here.
         else:
             LOGGER.warning("producer: %s", error.str())
+
+
+def _error_in(raised: KafkaException | SystemError) -> KafkaError:
+    """Return what ended a call that serves callbacks.
+
+    A fatal error is not given to `error_cb` but raised; and when the client calls another callback
+    after that, the interpreter makes a SystemError of it, with the error as its cause.
+    """
+    cause = raised if isinstance(raised, KafkaException) else raised.__cause__
+    if not isinstance(cause, KafkaException):
+        raise raised
+    return _error_of(cause)
 
 
 def _error_of(raised: KafkaException) -> KafkaError:

@@ -1,0 +1,41 @@
+"""A producer whose place was taken says so, whatever it was about to do."""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import pytest
+
+from streams.kafka.broker import EmbeddedBroker
+from streams.kafka.client import client_config
+from streams.kafka.transaction import ProducerLost, TransactionalProducer, producer_config
+from streams.records.topics import COUNTS, RATES, Topic
+
+pytestmark = pytest.mark.kafka
+
+
+def end_process(reason: str) -> NoReturn:
+    raise AssertionError(reason)
+
+
+def producer(broker: EmbeddedBroker, prefix: str) -> TransactionalProducer:
+    client = client_config(broker.bootstrap, client_id="tests")
+    config = producer_config(client, transactional_id=f"{prefix}match.0")
+    made = TransactionalProducer(config, end_process=end_process)
+    made.init()
+    return made
+
+
+def test_a_producer_that_is_fenced_with_records_of_several_topics_on_their_way_is_lost(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str
+) -> None:
+    old = producer(broker, prefix)
+    old.begin()
+    new = producer(broker, prefix)
+    for _ in range(1_000):
+        for topic in (COUNTS, RATES):
+            old.produce(topics[topic].name, b"value", partition=0)
+    with pytest.raises(ProducerLost) as lost:
+        old.deliver()
+    assert lost.value.fenced
+    old.close()
+    new.close()
