@@ -22,10 +22,10 @@ SESSION_S: Final = SESSION_TIMEOUT_MS / 1000
 
 # After so many passes at most; a point that a run seldom passes is taken the first time.
 PASSES_MAX: Final[Mapping[str, int]] = {
-    **dict.fromkeys(CRASH_POINTS, 12),
-    "during_restore": 40,
+    **dict.fromkeys(CRASH_POINTS, 4),
+    "during_restore": 8,
     "during_revocation": 1,
-    **dict.fromkeys((point for point in CRASH_POINTS if point.startswith("snapshot")), 2),
+    **dict.fromkeys((point for point in CRASH_POINTS if point.startswith("snapshot")), 1),
 }
 
 Do = Literal["start", "kill", "stop", "pause", "resume", "replace", "disarm"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.chaos.journal import Journal
-from bench.chaos.plan import Crash, Step
+from bench.chaos.plan import ARMED_S, Crash, Step
 from streams.agents.worker import EXIT_CLUSTER, EXIT_OK, EXIT_UNTRUSTED
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -53,11 +53,12 @@ class Slot:
         self._told = ""
         self._crash: Crash | None = None
         self._start_s = 0.0
+        self._armed_until_s = 0.0
 
     def follow(self, steps: Sequence[Step]) -> None:
         """Take each step in its time."""
         for step in steps:
-            while self._journal.now_s() < step.at_s:
+            while self._journal.now_s() < step.at_s or (step.do == "disarm" and self._is_coming()):
                 self.tend()
                 time.sleep(LOOK_S)
             self.tend()
@@ -122,6 +123,10 @@ class Slot:
         if step.do == "kill":
             self._wanted = False
 
+    def _is_coming(self) -> bool:
+        """Whether a worker may still come to its crash point; stopping the one before took its time."""
+        return self._crash is not None and self._journal.now_s() < self._armed_until_s
+
     def _disarm(self) -> None:
         if self._crash is None:
             return
@@ -135,6 +140,7 @@ class Slot:
         self._number += 1
         self._log = self._config.parent / f"worker-{self.name}-{self._number:02}.log"
         self._crash, self._told = crash, ""
+        self._armed_until_s = self._journal.now_s() + ARMED_S
         told = [] if crash is None else [crash.stage, crash.point, str(crash.passes)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
