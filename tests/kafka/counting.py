@@ -144,7 +144,12 @@ Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
 def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[Record]:
-    """Return everything in a topic, from its beginning to its end."""
+    """Return everything in a topic, from its beginning to its end as of the call.
+
+    A reader of what is committed is told the end before a transaction that is still open, such as that
+    of a worker that was paused; so it reads on until it has passed the true end.
+    """
+    ends = high_watermarks(bootstrap, topic)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -166,9 +171,25 @@ def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> l
                 records.append((message.key(), message.value(), headers))
             else:
                 assert error.code() == KafkaError._PARTITION_EOF, error
-                left.discard(message.partition() or 0)
+                if (message.offset() or 0) >= ends[message.partition() or 0]:
+                    left.discard(message.partition() or 0)
     consumer.close()
     return records
+
+
+def high_watermarks(bootstrap: str, topic: str) -> dict[int, int]:
+    """Return the offset behind each partition's last record, committed or not."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "tests-ends",
+            "isolation.level": "read_uncommitted",
+        }
+    )
+    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
+    consumer.close()
+    return ends
 
 
 def summed_counts(bootstrap: str, prefix: str) -> dict[str, int]:
