@@ -85,8 +85,8 @@ class Policy:
         assert self.silent_ms % TICK_MS == 0, "a channel falls silent at a tick"
         assert self.silent_hold_ms >= 0
         assert self.silent_hold_ms % TICK_MS == 0, "a channel is trusted again at a tick"
-        named = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        digest = hashlib.blake2b(repr(sorted(named.items())).encode(), digest_size=4).hexdigest()
+        figures = repr(sorted(as_mapping(self).items()))
+        digest = hashlib.blake2b(figures.encode(), digest_size=4).hexdigest()
         object.__setattr__(self, "caliber_id", f"c1-{digest}")
 
     def beat_ms(self, until_ms: int) -> int:
@@ -98,5 +98,5 @@ class Policy:
 
 
 def as_mapping(policy: Policy) -> Mapping[str, float]:
-    """Return the figures by name, for display."""
+    """Return the figures by name."""
     return {f.name: getattr(policy, f.name) for f in fields(policy) if f.init}
