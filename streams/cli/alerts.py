@@ -47,7 +47,7 @@ def alerts(
         rows = sorted((row for row in _rows(run) if all_ or row["state"] != "ended"), key=_place)
     columns = (
         *("severity", "state", "alert_kind", "granularity", "scope_id", "observed", "target", "n"),
-        *("first_at", "last_at", "reason", "acked_by"),
+        *("first_at", "last_at", "reason", "acked_by", "ack_note"),
     )
     empty = "No alert yet." if all_ else "No alert is open; --all shows those that have ended."
     show(run, rows, json=json, columns=columns, empty=empty)

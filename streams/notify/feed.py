@@ -1,6 +1,6 @@
-"""Follows the `alerts` topic: to its end, then on. A thread of its own; read committed, no group.
+"""Follows `alerts` and `alerts.acks`: to their ends, then on. A thread of its own; read committed, no group.
 
-There is nothing to commit: the topic is compacted, so reading it whole is the state.
+There is nothing to commit: the topics are compacted, so reading them whole is the state.
 """
 
 import logging
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.errors import ClusterError, cluster_error
+from streams.kafka.errors import AuthorizationFailed, ClusterError, TopicMissing, cluster_error
 from streams.kafka.reading import end_offsets
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -26,16 +26,22 @@ HEARD_EVERY_S: Final = 20.0
 ASK_S: Final = 5.0
 
 
+Place = tuple[str, int]
+"""A topic and a partition of it."""
+
+
 class Written(NamedTuple):
-    """A record of the topic.
+    """A record of one of the topics.
 
     Attributes:
+        topic: Which, with prefix.
         key: Its key.
         value: Its value, None for a tombstone.
         written_ms: When it was written, by the clock of whoever wrote it.
 
     """
 
+    topic: str
     key: bytes
     value: bytes | None
     written_ms: int
@@ -46,8 +52,8 @@ class FeedEvents:
     """What a feed tells; called in its thread.
 
     Attributes:
-        loaded: Once: the newest record of each key as of the topic's end.
-        changed: What came then, in order per key.
+        loaded: Once: the newest record of each key of each topic, as of the topics' ends.
+        changed: What came then, in order per key; between topics in none.
         heard: Kafka is there.
         ended: The feed has ended, with the error if it was one.
 
@@ -64,7 +70,8 @@ class AlertFeed(threading.Thread):
 
     Args:
         client: Settings of a Kafka client.
-        topic: The topic, with prefix.
+        topic: `alerts`, with prefix.
+        acks: `alerts.acks`, with prefix; where it is missing or forbidden, done without.
         events: Whom to tell.
         between: Called between two polls, in this thread.
 
@@ -76,16 +83,18 @@ class AlertFeed(threading.Thread):
         topic: str,
         events: FeedEvents,
         *,
+        acks: str,
         between: Callable[[], None],
     ) -> None:
         super().__init__(name="alert-feed", daemon=True)
         self._client: Final = dict(client)
         self._topic: Final = topic
+        self._acks: Final = acks
         self._events: Final = events
         self._between: Final = between
         self._stopping: Final = threading.Event()
-        self._latest: dict[bytes, Written] | None = {}
-        self._missing: dict[int, int] = {}  # By partition, the offset to read to.
+        self._latest: dict[tuple[str, bytes], Written] | None = {}
+        self._missing: dict[Place, int] = {}  # The offsets to read to.
         self._heard_s = 0.0
 
     @property
@@ -122,23 +131,24 @@ class AlertFeed(threading.Thread):
             }
         )
         try:
-            self._missing = {partition: end for partition, end in ends.items() if end > 0}
-            consumer.assign(
-                [TopicPartition(self._topic, p, OFFSET_BEGINNING) for p in sorted(ends)]
-            )
+            self._missing = {place: end for place, end in ends.items() if end > 0}
+            consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in sorted(ends)])
             while not self.stopping:
                 self._take(consumer.consume(BATCH_RECORDS, POLL_S))
-                self._ask(consumer, min(ends))
+                self._ask(consumer)
                 self._between()
         finally:
             consumer.close()
 
-    def _ends(self) -> Mapping[int, int]:
-        """Return where the topic ends, by partition, waiting for a Kafka that is not there."""
+    def _ends(self) -> Mapping[Place, int]:
+        """Return where the topics end, waiting for a Kafka that is not there."""
         admin = AdminClient(self._client)
         while True:
             try:
-                return end_offsets(admin, self._topic)
+                ends = _ends_of(admin, self._topic)
+                with suppress(TopicMissing, AuthorizationFailed):
+                    ends |= _ends_of(admin, self._acks)
+                return ends
             except ClusterError as error:
                 if not error.retryable or self.stopping:
                     raise
@@ -151,9 +161,10 @@ class AlertFeed(threading.Thread):
             if error is None:
                 records.append(_written(message))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (a public code)
-                partition, end = message.partition() or 0, message.offset() or 0
-                if end >= self._missing.get(partition, end + 1):
-                    del self._missing[partition]
+                place = (message.topic() or "", message.partition() or 0)
+                end = message.offset() or 0
+                if end >= self._missing.get(place, end + 1):
+                    del self._missing[place]
             else:
                 found = cluster_error(error, doing=f"reading {self._topic}")
                 if not found.retryable:
@@ -166,17 +177,17 @@ class AlertFeed(threading.Thread):
                 self._events.changed(records)
             return
         # Of a key only the last word counts: what was raised and has ended was never a page.
-        self._latest.update((record.key, record) for record in records)
+        self._latest.update(((record.topic, record.key), record) for record in records)
         if not self._missing:
             self._events.loaded(list(self._latest.values()))
             self._latest = None
             self._hear()
 
-    def _ask(self, consumer: Consumer, partition: int) -> None:
+    def _ask(self, consumer: Consumer) -> None:
         """Ask whether Kafka is there, now and then: a quiet topic and a dead broker look the same."""
         if time.monotonic() - self._heard_s < HEARD_EVERY_S:
             return
-        place = TopicPartition(self._topic, partition)
+        place = TopicPartition(self._topic, 0)
         # The error says nothing that the client does not log. It is asked again at the next turn.
         with suppress(Exception):
             consumer.get_watermark_offsets(place, timeout=ASK_S)
@@ -187,5 +198,10 @@ class AlertFeed(threading.Thread):
         self._events.heard()
 
 
+def _ends_of(admin: AdminClient, topic: str) -> dict[Place, int]:
+    return {(topic, partition): end for partition, end in end_offsets(admin, topic).items()}
+
+
 def _written(message: Message) -> Written:
-    return Written(message.key() or b"", message.value(), message.timestamp()[1])
+    topic, written_ms = message.topic() or "", message.timestamp()[1]
+    return Written(topic, message.key() or b"", message.value(), written_ms)

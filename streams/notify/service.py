@@ -20,12 +20,14 @@ from streams.kafka.restore import Stopped
 from streams.notify.alertmanager import Alertmanager
 from streams.notify.feed import AlertFeed, FeedEvents, Written
 from streams.notify.names import Names, ReferenceNames
-from streams.notify.notices import ENDED, Notice, NoticeKey, keys_of, notices_of, watchdog
+from streams.notify.notices import ENDED, keys_of, notices_of, watchdog
 from streams.notify.outbox import Outbox, OutboxPolicy
 from streams.notify.sender import Meter, Sender
 from streams.notify.texts import Links, annotations_of, watchdog_annotations
+from streams.records import acks
+from streams.records.acks import AlertAck
 from streams.records.published import AlertRecord, decode
-from streams.records.topics import ALERTS, REFERENCE
+from streams.records.topics import ALERTS, ALERTS_ACKS, REFERENCE
 from streams.reference.areas import shipped_areas
 from streams.reference.types import ReferenceHistory
 
@@ -77,14 +79,6 @@ class NotifyConfig:
         return OutboxPolicy(self.resend_ms, self.ended_ms, remember_ms, late_ms)
 
 
-@dataclass(slots=True)
-class _Known:
-    """What a key's newest record says."""
-
-    keys: tuple[NoticeKey, ...]
-    open: bool = False
-
-
 class Notify:
     """Takes records and fills the outboxes. All but the feed is in one event loop."""
 
@@ -92,7 +86,8 @@ class Notify:
         self._config: Final = config
         self._meter: Final = meter
         self._names: Final = names
-        self._known: dict[bytes, _Known] = {}
+        self._open: dict[bytes, AlertRecord] = {}
+        self._acks: dict[bytes, AlertAck] = {}
         self._begun_ms: Final = now_ms()
         self._heard_ms = self._begun_ms
         self.senders: list[Sender] = []
@@ -100,7 +95,7 @@ class Notify:
     @property
     def open_alerts(self) -> int:
         """How many alerts are open."""
-        return sum(known.open for known in self._known.values())
+        return len(self._open)
 
     @property
     def is_heard(self) -> bool:
@@ -108,10 +103,12 @@ class Notify:
         return now_ms() - self._heard_ms <= self._config.watchdog_ms
 
     def load(self, records: Sequence[Written]) -> None:
-        """Take the newest records as of the topic's end. Ends that nobody can need are left out."""
+        """Take the newest records as of the topics' ends. Ends that nobody can need are left out."""
         remembered_ms = now_ms() - self._config.outbox.remember_ms
-        for record in records:
+        for record in sorted(records, key=self._is_alert):
             self._take(record, ended_since_ms=remembered_ms)
+        # The topic keeps them as long as it keeps alerts; nobody asks for those of ended ones.
+        self._acks = {key: ack for key, ack in self._acks.items() if key in self._open}
         self._wake()
 
     def take(self, records: Sequence[Written]) -> None:
@@ -138,50 +135,63 @@ class Notify:
             if not self.is_heard:
                 sender.outbox.forget(notice.key)
             elif sender.outbox.newest(notice.key) is None:
-                self._put(sender, notice)
+                sender.outbox.take(notice, now_ms())
                 sender.wake()
 
-    def _take(self, record: Written, *, ended_since_ms: int) -> None:
-        if record.value is None:
-            self._forget(record.key)
-            return
-        try:
-            alert = decode(record.value, AlertRecord)
-            notices = self._notices(alert)
-        except ValueError as error:
-            # Nobody but the roll-ups writes here; one bad record must not keep the others from a pager.
-            self._meter.count(RECORDS, "unreadable")
-            LOGGER.error("a record of %s is not read: %s", ALERTS, error)  # noqa: TRY400
-            return
-        self._meter.count(RECORDS, "read")
-        ended = alert.state == ENDED
-        if ended and record.written_ms < ended_since_ms:
-            return
-        known = self._known.setdefault(record.key, _Known(keys_of(alert)))
-        known.keys, known.open = keys_of(alert), not ended
-        for sender in self.senders:
-            for notice in notices:
-                self._put(sender, notice)
-        if ended:
-            # The outboxes remember it for as long as anybody may ask.
-            del self._known[record.key]
+    def _is_alert(self, record: Written) -> bool:
+        return record.topic == self._config.prefix + ALERTS
 
-    def _notices(self, alert: AlertRecord) -> Sequence[Notice]:
+    def _take(self, record: Written, *, ended_since_ms: int) -> None:
+        try:
+            if not self._is_alert(record):
+                self._take_ack(record)
+            elif record.value is None:
+                self._forget(record.key)
+            else:
+                alert = decode(record.value, AlertRecord)
+                if alert.state != ENDED or record.written_ms >= ended_since_ms:
+                    self._take_alert(record.key, alert)
+                self._meter.count(RECORDS, "read")
+        except ValueError as error:
+            # One bad record must not keep the others from a pager.
+            self._meter.count(RECORDS, "unreadable")
+            LOGGER.error("a record of %s is not read: %s", record.topic, error)  # noqa: TRY400
+
+    def _take_alert(self, key: bytes, alert: AlertRecord) -> None:
+        self._put(key, alert)
+        if alert.state == ENDED:
+            # The outboxes remember it for as long as anybody may ask.
+            self._open.pop(key, None)
+            self._acks.pop(key, None)
+        else:
+            self._open[key] = alert
+
+    def _take_ack(self, record: Written) -> None:
+        """Take who has taken on an alert, which is told with it. It may come before its alert does."""
+        if record.value is None:
+            self._acks.pop(record.key, None)
+        else:
+            self._acks[record.key] = acks.decode(record.value)
+        alert = self._open.get(record.key)
+        if alert is not None:
+            self._put(record.key, alert)
+
+    def _put(self, key: bytes, alert: AlertRecord) -> None:
         config = self._config
-        return notices_of(
+        notices = notices_of(
             alert,
-            annotations_of(alert, self._names, config.links),
+            annotations_of(alert, self._names, config.links, self._acks.get(key)),
             url=config.links.of(alert),
             ahead_ms=config.ahead_ms,
         )
-
-    def _put(self, sender: Sender, notice: Notice) -> None:
-        sender.outbox.take(notice, now_ms())
+        for sender in self.senders:
+            for notice in notices:
+                sender.outbox.take(notice, now_ms())
 
     def _forget(self, key: bytes) -> None:
-        known = self._known.pop(key, None)
+        alert = self._open.pop(key, None)
         for sender in self.senders:
-            for notice_key in known.keys if known is not None else ():
+            for notice_key in keys_of(alert) if alert is not None else ():
                 sender.outbox.forget(notice_key)
 
     def _wake(self) -> None:
@@ -311,7 +321,13 @@ class NotifyService:
             ended=end,
         )
         topic = self._config.prefix + ALERTS
-        feed = AlertFeed(self._config.client, topic, events, between=self._poll_names)
+        feed = AlertFeed(
+            self._config.client,
+            topic,
+            events,
+            acks=self._config.prefix + ALERTS_ACKS,
+            between=self._poll_names,
+        )
         return feed
 
     def _load_names(self, stopping: Callable[[], bool]) -> None:

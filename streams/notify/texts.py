@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from streams.notify.names import Bilingual, Names
 from streams.notify.notices import ENDED, WATCHDOG, alert_name, runbook_name
+from streams.records.acks import AlertAck
 from streams.records.published import AlertRecord
 
 UNKNOWN: Final = "–"
@@ -78,11 +79,13 @@ def duration(seconds: int) -> str:
     return f"{hours}h {minutes:02d}min" if hours else f"{minutes}min"
 
 
-def annotations_of(record: AlertRecord, names: Names, links: Links) -> dict[str, str]:
-    """Return all annotations of a record."""
+def annotations_of(
+    record: AlertRecord, names: Names, links: Links, ack: AlertAck | None = None
+) -> dict[str, str]:
+    """Return all annotations of a record; `ack` says who has taken it on."""
     evidence = record.evidence
     period = _period(record, names)
-    summary, description = _summary(record, names), _description(record, period)
+    summary, description = _summary(record, names), _description(record, period, ack)
     found = {
         "summary": summary.en,
         "summary_zh": summary.zh,
@@ -112,6 +115,8 @@ def annotations_of(record: AlertRecord, names: Names, links: Links) -> dict[str,
             "end_reason_zh": reason.zh,
             "duration": duration(record.duration_s or 0),
         }
+    if ack is not None:
+        found |= {"acked_by": ack.by, "acked_at": ack.acked_at, "ack_note": ack.note}
     return found
 
 
@@ -163,11 +168,12 @@ def _summary(record: AlertRecord, names: Names) -> Bilingual:
     )
 
 
-def _description(record: AlertRecord, period: Bilingual) -> Bilingual:
+def _description(record: AlertRecord, period: Bilingual, ack: AlertAck | None) -> Bilingual:
     facts = _silence_facts(record) if record.target is None else _rate_facts(record)
+    taken_on = _taken_on(ack)
     context = Bilingual(
-        f"{facts.en} {period.en}. Raised {record.first_at}.",
-        f"{facts.zh}{period.zh}。{record.first_at} 触发。",
+        f"{facts.en} {period.en}. Raised {record.first_at}.{taken_on.en}",
+        f"{facts.zh}{period.zh}。{record.first_at} 触发。{taken_on.zh}",
     )
     if record.state != ENDED:
         return context
@@ -176,6 +182,16 @@ def _description(record: AlertRecord, period: Bilingual) -> Bilingual:
     return Bilingual(
         f"{context.en} Ended {record.last_at} after {lasted}: {reason.en}.",
         f"{context.zh}{record.last_at} 结束，持续 {lasted}，原因：{reason.zh}。",
+    )
+
+
+def _taken_on(ack: AlertAck | None) -> Bilingual:
+    if ack is None:
+        return Bilingual("", "")
+    note, note_zh = (f": {ack.note}", f"：{ack.note}") if ack.note else ("", "")
+    return Bilingual(
+        f" Taken on by {ack.by}, {ack.acked_at}{note}.",
+        f"{ack.by} 已于 {ack.acked_at} 接手{note_zh}。",
     )
 
 

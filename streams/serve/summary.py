@@ -81,7 +81,10 @@ class DayShown(msgspec.Struct, frozen=True):
 
 
 class AlertShown(msgspec.Struct, frozen=True):
-    """An open alert in words; see `records.published.AlertRecord`. `acked_by` has taken it on."""
+    """An open alert in words; see `records.published.AlertRecord`.
+
+    `acked_by` has taken it on, and said `ack_note`; both are null for who may not see officers.
+    """
 
     alert_id: str
     episode: int
@@ -100,6 +103,8 @@ class AlertShown(msgspec.Struct, frozen=True):
     event_period_id: str | None
     first_at: str
     acked_by: str | None
+    acked_at: str | None
+    ack_note: str | None
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -274,6 +279,7 @@ class Summarist:
     def _alert(self, row: AlertRow, access: Access) -> AlertShown:
         names = self.view.names
         ack = self.view.ack(row)
+        officer = ack if access.sees_officers else None
         within = row.granularity in ("OUTLET", "COUNTY") and row.city_code is not None
         return AlertShown(
             alert_id=row.alert_id,
@@ -292,7 +298,9 @@ class Summarist:
             collections=row.evidence.collections,
             event_period_id=row.event_period_id,
             first_at=row.first_at,
-            acked_by=ack.by if ack and access.sees_officers else None,
+            acked_by=officer.by if officer else None,
+            acked_at=ack.acked_at if ack else None,
+            ack_note=officer.note if officer else None,
         )
 
     def _curve(self, headline: Figures | None) -> Curve | None:

@@ -23,6 +23,7 @@ from streams.notify.notices import (
     watchdog,
 )
 from streams.notify.texts import Links, annotations_of, duration, share
+from streams.records.acks import AlertAck
 from streams.records.published import AlertRecord, Evidence
 from streams.reference.areas import shipped_areas
 from streams.reference.types import Outlet, Reference, ReferenceHistory
@@ -217,6 +218,22 @@ def test_a_silent_channel_tells_how_it_was_noticed(evidence: Evidence, en: str, 
     found = annotations_of(silent, Ids(), LINKS)
     assert en in found["description"]
     assert zh in found["description_zh"]
+
+
+@pytest.mark.parametrize(
+    ("note", "en", "zh"),
+    [
+        ("calling", " Taken on by li, 08:00: calling.", "li 已于 08:00 接手：calling。"),
+        ("", " Taken on by li, 08:00.", "li 已于 08:00 接手。"),
+    ],
+    ids=["with a note", "without one"],
+)
+def test_who_has_taken_it_on_is_told_in_both_languages(note: str, en: str, zh: str) -> None:
+    ack = AlertAck(record().alert_id, 1, "li", note, "08:00")
+    found = annotations_of(record(), Ids(), LINKS, ack)
+    assert found["description"].endswith(en)
+    assert found["description_zh"].endswith(zh)
+    assert (found["acked_by"], found["acked_at"], found["ack_note"]) == ("li", "08:00", note)
 
 
 def test_names_come_from_the_reference_data_and_ids_stand_in() -> None:

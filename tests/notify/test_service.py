@@ -17,8 +17,10 @@ from streams.kafka.clock import now_ms
 from streams.metrics import Metrics
 from streams.notify.service import NotifyConfig, NotifyService
 from streams.notify.texts import Links
+from streams.records.acks import AlertAck
+from streams.records.acks import encode as encode_ack
 from streams.records.published import AlertRecord
-from streams.records.topics import ALERTS, Topic
+from streams.records.topics import ALERTS, ALERTS_ACKS, Topic
 from tests.conftest import FEW_PARTITIONS
 from tests.notify.builders import MINUTE_MS, ended, key_value, record
 from tests.notify.fake_alertmanager import FakeAlertmanager, serving
@@ -106,6 +108,42 @@ async def test_every_alertmanager_is_told_of_raise_change_and_end(
         assert len(fake.firing()) == 1
         write([ended(alert, now_ms())])
         await until(lambda: not fake.firing() and not other.firing())
+
+
+async def test_who_has_taken_an_alert_on_is_told_with_it_to_its_end(
+    broker: EmbeddedBroker,
+    prefix: str,
+    topics: Mapping[str, Topic],
+    write: Write,
+    fake: FakeAlertmanager,
+) -> None:
+    alert, other = breach(1), breach(2)
+    write([alert, other])
+    producer = Producer(client_config(broker.bootstrap, client_id="tests"))
+
+    def ack(by: str, of: AlertRecord = alert) -> None:
+        taken = AlertAck(of.alert_id, of.episode, by, "calling them", "2017-09-08T14:25:00+08:00")
+        producer.produce(topics[ALERTS_ACKS].name, encode_ack(taken), taken.key)
+        assert producer.flush(10) == 0
+
+    def told(name: str) -> str | None:
+        (at_fake,) = (a for a in fake.alerts.values() if a.labels["outlet"] == alert.scope_id)
+        return at_fake.annotations.get(name)
+
+    ack("duty-1")
+    async with running(broker, prefix, fake.url):
+        await until(lambda: len(fake.firing()) == 2)
+        assert told("acked_by") == "duty-1", "it was there before"
+        ack("duty-2")
+        await until(lambda: told("acked_by") == "duty-2")
+        assert "Taken on by duty-2, 2017-09-08T14:25:00+08:00: calling them." in str(
+            told("description")
+        )
+        write([ended(alert, now_ms())])
+        await until(lambda: len(fake.firing()) == 1)
+        assert told("acked_by") == "duty-2", "the end says who had it"
+    assert "acked_by" not in fake.firing()[0].annotations, "the other is nobody's"
+    assert len(fake.alerts) == 3, "an acknowledgement makes no other alert; one is the watchdog"
 
 
 async def test_only_what_is_committed_and_open_is_posted_after_the_topic_has_been_read(

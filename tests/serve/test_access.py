@@ -198,9 +198,15 @@ def test_an_enterprise_does_not_see_which_officer_has_taken_an_alert_on(
     tokens = Tokens({hash_of(name): access for name, access in TOKENS.items()})
     client = client_of(view, tokens=tokens, secret=token)
     (listed,) = [i for i in everything(client, "alerts") if i["alert_id"] == row.alert_id]
-    assert (listed["acked_by"], listed["acked_at"]) == (by, ack.acked_at)
-    shown = client.get(f"{API}/summary").json()["alerts"]
-    assert [a["acked_by"] for a in shown if a["alert_id"] == row.alert_id] == [by]
+    note = "on it" if by else None
+    told = (by, ack.acked_at, note)
+    assert (listed["acked_by"], listed["acked_at"], listed["ack_note"]) == told
+    (shown,) = [
+        a
+        for a in client.get(f"{API}/summary").json()["alerts"]
+        if a["scope"]["scope_id"] == row.scope_id
+    ]
+    assert (shown["acked_by"], shown["acked_at"], shown["ack_note"]) == told
 
 
 FILES = [

@@ -235,7 +235,7 @@ function alertItem(alert, summary) {
   const since = say.since(instantText(alert.first_at, language, summary.as_of), span(lasted, language));
   const why = [alertReason(alert, summary)];
   if (alert.state === "clearing") why.push(say.clearing);
-  if (alert.acked_by) why.push(say.acked(alert.acked_by));
+  if (alert.acked_by) why.push(say.acked(alert.acked_by, alert.ack_note));
   const what = make("div", { class: "what" },
     make("span", { class: `word is-${alert.severity}` }, say.severity[alert.severity] ?? alert.severity),
     make("span", { class: "name" }, nameOf(alert.scope.name)),
