@@ -1,0 +1,143 @@
+"""docker-compose.yml by the compose specification, and its Kafka by Kafka's own wrapper."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml  # type: ignore[import-untyped]  # its types would be one more package, for five lines
+
+from streams.kafka.embedded_java import KAFKA_VERSION, find_jars, find_java
+from streams.notify.texts import Links
+from streams.records.topics import MESSAGE_BYTES_MAX
+from tests.notify.builders import record
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf8"))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+SPECIFICATION = json.loads((Path(__file__).parent / "schemas/compose-spec.json").read_text("utf8"))
+# What the image's own files are like, as far as Kafka's wrapper looks into them.
+LOG4J = "Configuration: {Appenders: {}, Loggers: {Root: {level: INFO}, Logger: []}}\n"
+DOCKERFILE = (ROOT / "Dockerfile").read_text("utf8")
+
+
+def test_it_is_as_the_specification_has_it() -> None:
+    jsonschema_rs.validator_for(SPECIFICATION).validate(COMPOSE)
+
+
+def test_the_specification_refuses_what_is_misspelt() -> None:
+    wrong = {**COMPOSE, "services": {"worker": {**SERVICES["worker"], "read-only": True}}}
+    assert not jsonschema_rs.validator_for(SPECIFICATION).is_valid(wrong)
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_writes_only_where_it_says_and_is_not_root(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["user"] not in {"", "0", "root"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_says_when_it_is_well_or_another_waits_for_its_end(name: str) -> None:
+    """Else `docker compose up --wait` takes it for well too early, or its end for a failure."""
+    waited_for = {
+        dependency
+        for service in SERVICES.values()
+        for dependency, how in service.get("depends_on", {}).items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    assert ("healthcheck" in SERVICES[name]) is (name not in waited_for)
+
+
+def test_kafka_and_the_program_are_of_the_versions_that_the_code_is_of() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["version"]
+    assert SERVICES["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
+    assert SERVICES["worker"]["image"] == f"realname-streams:{version}"
+
+
+def test_only_notify_pages() -> None:
+    assert "notify" not in SERVICES["worker"]["environment"]["REALNAME_AGENTS"]
+    paging = {
+        name
+        for name, service in SERVICES.items()
+        if "REALNAME_NOTIFY__ALERTMANAGERS" in service.get("environment", {})
+    }
+    assert paging == {"notify"}
+
+
+def test_alertmanagers_know_each_other_and_keep_what_they_know() -> None:
+    both = sorted(name for name in SERVICES if name.startswith("alertmanager"))
+    assert len(both) == 2
+    for name, other in zip(both, reversed(both), strict=True):
+        assert f"--cluster.peer={other}:9094" in SERVICES[name]["command"]
+        assert f"{name}:/alertmanager" in SERVICES[name]["volumes"]
+
+
+def test_links_lead_to_ports_that_are_published() -> None:
+    published = {
+        port.rsplit(":", 1)[0] for service in SERVICES.values() for port in service.get("ports", ())
+    }
+    links = Links("", SERVICES["notify"]["environment"]["REALNAME_NOTIFY__DASHBOARD_URL"])
+    shown = [
+        links.of(record("150102-ZTO-1")),
+        *re.findall(r"--web\.external-url=(\S+?)'", str(SERVICES)),
+    ]
+    assert len(shown) == 4
+    for address in shown:
+        assert re.sub(r"^http://([^/]+).*", r"\1", address) in published
+
+
+def test_the_image_has_the_user_that_services_run_as() -> None:
+    assert f"--uid {SERVICES['worker']['user']} " in DOCKERFILE
+    assert f"USER {SERVICES['worker']['user']}\n" in DOCKERFILE
+
+
+def test_the_image_is_built_from_files_that_exist_and_are_sent() -> None:
+    sent = (ROOT / ".dockerignore").read_text("utf8").splitlines()
+    copied = [
+        name
+        for names in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+        for name in names.split()
+    ]
+    assert copied
+    for name in copied:
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in sent, name
+
+
+@pytest.mark.kafka
+def test_kafka_takes_the_settings(tmp_path: Path) -> None:
+    """The image makes a file of the environment, and formats its storage, with this very class."""
+    environment = {name: str(v) for name, v in SERVICES["kafka"]["environment"].items()}
+    for folder in ("default", "mounted", "final"):
+        (tmp_path / folder).mkdir()
+    for name, text in {
+        "server.properties": "",
+        "log4j2.yaml": LOG4J,
+        "tools-log4j2.yaml": LOG4J,
+    }.items():
+        (tmp_path / "default" / name).write_text(text)
+    setup = ["--default-configs-dir", "default", "--mounted-configs-dir", "mounted"]
+    setup += ["--final-configs-dir", "final"]
+    classes = ":".join(map(str, find_jars(None, lambda _: None)))
+    done = subprocess.run(
+        [find_java(None), "-cp", classes, "kafka.docker.KafkaDockerWrapper", "setup", *setup],
+        cwd=tmp_path,
+        env={**environment, "KAFKA_LOG_DIRS": "data", "CLUSTER_ID": "5L6g3nShT-eMCtK--X86sw"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "data/meta.properties").exists()
+    properties = (tmp_path / "final/server.properties").read_text("utf8").splitlines()
+    assert f"message.max.bytes={MESSAGE_BYTES_MAX}" in properties
+    assert "auto.create.topics.enable=false" in properties
+    # The image's own folders, and no others, are written to.
+    written = {volume.split(":")[1] for volume in SERVICES["kafka"]["volumes"]}
+    assert environment["KAFKA_LOG_DIRS"] in written
+    assert {"/tmp", "/opt/kafka/config", "/opt/kafka/logs"} <= set(SERVICES["kafka"]["tmpfs"])  # noqa: S108 (in the container)
