@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check format bench chaos lock clean up down static
+.PHONY: help setup demo test test-system check format bench chaos dashboards lock clean up down static
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -62,7 +62,7 @@ static: setup
 	@echo "==> lint"
 	@$(BIN)/ruff check --quiet .
 	@echo "==> types"
-	@$(BIN)/mypy --strict streams tests bench
+	@$(BIN)/mypy --strict streams tests bench deploy/grafana
 	@echo "==> imports"
 	@$(BIN)/lint-imports --no-logo
 
@@ -74,6 +74,9 @@ bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/READ
 
 chaos: setup ## Kill, pause and restart workers and broker, and compare; CHAOS_SEED=n CHAOS_RUNS=m
 	@$(BIN)/python -m bench.chaos $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(if $(CHAOS_RUNS),--runs $(CHAOS_RUNS))
+
+dashboards: setup ## Make Grafana's dashboards anew, from deploy/grafana/source
+	@$(BIN)/python -m deploy.grafana.source
 
 lock: ## Resolve the newest packages into requirements.lock
 	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv; }
