@@ -7,6 +7,7 @@ that looks at the environment.
 import difflib
 import os
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -36,7 +37,7 @@ BOOTSTRAP_DEFAULT: Final = "127.0.0.1:9092"  # Where the embedded broker is, unl
 REDACTED: Final = "(secret)"
 
 Clock = Literal["wall", "data"]
-AgentName = Literal["match", "rate", "rollup", "notify"]
+AgentName = Literal["match", "rate", "rollup", "compliance", "notify"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 Language = Literal["en", "zh"]
 ClientValue = str | int | float | bool
@@ -45,6 +46,13 @@ AGENTS: Final[tuple[AgentName, ...]] = get_args(AgentName)
 
 _DURATION: Final = re.compile(r"(\d+)\s*(ms|s|min|h|d)")
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def has_desktop() -> bool:
+    """Return whether a window that is opened here comes up before the person at this terminal."""
+    if os.environ.get("SSH_CONNECTION"):
+        return False
+    return sys.platform == "darwin" or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def duration_ms(value: object) -> object:

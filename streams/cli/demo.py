@@ -55,31 +55,51 @@ def demo(
     language: Annotated[
         Literal["en", "zh"] | None, typer.Option(help="Language of the screen.")
     ] = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            help="Open the board in a browser; otherwise only from a terminal on a desktop.",
+            show_default=False,
+        ),
+    ] = None,
+    alertmanager: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Page through this Alertmanager, too; repeatable."),
+    ] = None,
 ) -> Exit:
-    """Watch a region work, in two minutes: broker, worker, simulated parcels, rates and alerts.
+    """Watch a region work, in two minutes: broker, worker, board, simulated parcels, rates and alerts.
 
-    Starts a real Kafka on a free port, in a folder of its own, and a worker; plays 6 September 2017,
-    when a conference in Ordos raised the targets, at 1,200 times real speed; shows rates by city,
-    the worst outlets, and alerts as they are raised and end, and why. Faults are planted, and the
-    summary says which of them were found. It ends by itself and leaves nothing behind; so does
-    Ctrl-C.
+    Starts a real Kafka on a free port, in a folder of its own, a worker and the board, which it opens in
+    a browser; plays 6 September 2017, when a conference in Ordos raised the targets, at 1,200 times real
+    speed; shows rates by city, the worst outlets, and alerts as they are raised and end, and why. Faults
+    are planted, and the summary says which of them were found. It ends by itself and leaves nothing
+    behind; so does Ctrl-C.
 
     Exit code 1 when a planted fault was not found.
     """
-    from streams.cli.demo_system import DemoSystem, WorkerEnded
+    from streams.cli.demo_child import ChildEnded
+    from streams.cli.demo_show import Steps
+    from streams.cli.demo_system import DemoSystem
 
-    run.override(language=language)
-    system = DemoSystem(run)
+    begun_s = time.monotonic()
+    paging = {"alertmanagers": alertmanager} if alertmanager else None
+    run.override(language=language, notify=paging)
+    system = DemoSystem(run, paging=paging is not None)
     speed = speed or (SPEED_SHORT if short else SPEED_DEFAULT)
     scenario = SCENARIO_SHORT if short else SCENARIO
     with system.alone(), _terminated_as_interrupted():
         try:
-            found = _play(run, system, scenario=scenario, seed=seed, speed=speed)
+            with Steps(run) as say:
+                system.start(say)
+                feed = _feed(scenario, seed, system.reference)
+                system.start_worker(say)
+            _open_board(run, system, browser=browser)
+            found = _play(run, system, feed, speed=speed, begun_s=begun_s)
         except KeyboardInterrupt:
             keep = False
             run.say("Interrupted.")
             raise
-        except WorkerEnded as error:
+        except ChildEnded as error:
             run.say(str(error))
             return Exit.UNMET
         except BaseException:
@@ -92,12 +112,23 @@ def demo(
     return Exit.OK if found else Exit.UNMET
 
 
-def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: float) -> bool:
-    """Run the demo from the first start to the summary; return whether every fault was found."""
+def _open_board(run: Run, system: "DemoSystem", *, browser: bool | None) -> None:
+    """Say where the board is, and show it where that can be done."""
+    from streams.cli.browser import open_page
+    from streams.cli.demo_text import words
+    from streams.settings import has_desktop
+
+    run.say(words(run.settings.language).board.format(url=system.board_url))
+    if browser if browser is not None else run.out.is_terminal and has_desktop():
+        open_page(system.board_url)
+
+
+def _play(run: Run, system: "DemoSystem", feed: "Feed", *, speed: float, begun_s: float) -> bool:
+    """Run the demo from the first record to the summary; return whether every fault was found."""
     from streams.cli.demo_play import Player
     from streams.cli.demo_report import Report, Totals, gather
     from streams.cli.demo_screen import Teller
-    from streams.cli.demo_show import Crew, Show, Steps
+    from streams.cli.demo_show import Crew, Show
     from streams.cli.demo_text import words
     from streams.cli.demo_watch import Gauge, Watcher
     from streams.cli.pace import quick_nights
@@ -105,11 +136,6 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
     from streams.kafka.loading import Loader
     from streams.records.topics import SHIPMENTS
 
-    begun_s = time.monotonic()
-    with Steps(run) as say:
-        system.start(say)
-        feed = _feed(scenario, seed, system.reference)
-        system.start_worker(say)
     language = run.settings.language
     names = Names(system.reference, language)
     teller = Teller(words(language), names, system.reference, chinese=language == "zh")
@@ -123,7 +149,7 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
     crew = Crew(player, Watcher(client, topics), gauge)
     try:
         crew.start()
-        with Show(run, teller, feed, speed) as show:
+        with Show(run, teller, feed, speed, board_url=system.board_url) as show:
             _follow(system, show, crew)
             _settle(system, show, crew, teller.words.settling)
     finally:
@@ -132,7 +158,7 @@ def _play(run: Run, system: "DemoSystem", *, scenario: str, seed: int, speed: fl
         evidence = gather(system.run)
     report = Report(run, teller, feed, evidence)
     took_s = time.monotonic() - begun_s
-    report.show(Totals(crew.player.sent, crew.player.heartbeats, took_s))
+    report.show(Totals(crew.player.sent, crew.player.heartbeats, took_s), system.board_url)
     return report.all_found
 
 
@@ -151,7 +177,7 @@ def _follow(system: "DemoSystem", show: "Show", crew: "Crew") -> None:
     from streams.cli.demo_show import FRAME_S
 
     while not crew.player.done:
-        system.check_worker()
+        system.check()
         crew.check()
         show.update(crew)
         time.sleep(FRAME_S)
@@ -159,16 +185,16 @@ def _follow(system: "DemoSystem", show: "Show", crew: "Crew") -> None:
 
 def _settle(system: "DemoSystem", show: "Show", crew: "Crew", note: str) -> None:
     """Show how the rest is worked off, until all stages have passed the end of the play."""
+    from streams.cli.demo_child import ChildEnded
     from streams.cli.demo_show import FRAME_S
-    from streams.cli.demo_system import WorkerEnded
     from streams.cli.wait import stages_passing
 
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
     for _ in stages_passing(system.run, system.run.admin):
-        system.check_worker()
+        system.check()
         crew.check()
         if time.monotonic() > deadline:
-            raise WorkerEnded(
+            raise ChildEnded(
                 f"The worker is still behind after {SETTLE_TIMEOUT_S:.0f} s: this machine is too "
                 "slow for the speed. Try a lower --speed."
             )
@@ -180,15 +206,15 @@ def _settle(system: "DemoSystem", show: "Show", crew: "Crew", note: str) -> None
 
 
 def _end(run: Run, system: "DemoSystem", *, keep: bool) -> None:
-    what = "worker" if keep else "worker and broker"
+    what = "board and worker" if keep else "board, worker and broker"
     if not run.err.is_terminal:
         run.say(f"Stopping {what} ...")
     with run.err.status(f"Stopping {what} ..."):
         if keep:
-            system.stop_worker()
+            system.stop_processes()
         else:
             system.stop()
-    run.say("Worker stopped." if keep else "Worker and broker stopped, their data deleted.")
+    run.say(f"{what.capitalize()} stopped{'' if keep else ', their data deleted'}.")
 
 
 def _next_commands(run: Run, system: "DemoSystem", *, keep: bool) -> None:
@@ -203,6 +229,7 @@ def _next_commands(run: Run, system: "DemoSystem", *, keep: bool) -> None:
     option = f"--config {system.config}"
     run.out.print("The broker goes on running, with everything that was found. Look around:")
     for line in (
+        f"realname serve {option}",
         f"realname rates --granularity CITY {option}",
         f"realname alerts --all {option}",
         f"realname missing {option}",

@@ -60,12 +60,13 @@ class Report:
         """Whether every planted fault was found."""
         return all(fault.found(self._evidence) for fault in self._feed.planted)
 
-    def show(self, totals: Totals) -> None:
-        """Write everything."""
+    def show(self, totals: Totals, board_url: str) -> None:
+        """Write everything; `board_url` is where the board was."""
         self._faults()
         self._alerts()
         self._rates()
         self._totals(totals)
+        self._out.print(Text(self._words.board_ends.format(url=board_url)), soft_wrap=True)
 
     def _heading(self, text: str) -> None:
         self._out.print()

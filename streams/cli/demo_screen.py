@@ -190,6 +190,7 @@ class Moment:
         now_ms: Data time of the play.
         share: How much of the play is over, 0 to 1.
         speed: Of the play by day.
+        board_url: Where the board is; "" for nowhere.
         note: What is being done beside, "" for nothing.
         waiting: Lines to show until the first alert.
 
@@ -201,6 +202,7 @@ class Moment:
     now_ms: int
     share: float
     speed: float
+    board_url: str = ""
     note: str = ""
     waiting: Sequence[str] = ()
 
@@ -240,7 +242,17 @@ def _header(moment: Moment, teller: Teller) -> RenderableType:
     bar.add_column(ratio=1)
     bar.add_row(line, ProgressBar(total=1.0, completed=moment.share))
     period = Text(teller.event_period(moment.now_ms), overflow="ellipsis")
-    return Panel(Group(bar, period), title=words.title, title_align="left", height=_HEADER_LINES)
+    board = (
+        Text(words.board.format(url=moment.board_url), style="bold") if moment.board_url else None
+    )
+    return Panel(
+        Group(bar, period),
+        title=words.title,
+        title_align="left",
+        subtitle=board,
+        subtitle_align="left",
+        height=_HEADER_LINES,
+    )
 
 
 def _cities(board: Board, teller: Teller) -> Table:

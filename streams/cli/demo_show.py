@@ -92,7 +92,9 @@ class Crew(NamedTuple):
 class Show:
     """The picture of a demo. `update` it often; it chooses by itself when to paint."""
 
-    def __init__(self, run: Run, teller: Teller, feed: Feed, speed: float) -> None:
+    def __init__(
+        self, run: Run, teller: Teller, feed: Feed, speed: float, *, board_url: str
+    ) -> None:
         """Show on standard output if that is a terminal, else tell on standard error."""
         assert feed.end_ms is not None, "the demo ends by itself"
         self._run: Final = run
@@ -100,6 +102,7 @@ class Show:
         self._start_ms: Final = feed.start_ms
         self._length_ms: Final = feed.end_ms - feed.start_ms
         self._speed: Final = speed
+        self._board_url: Final = board_url
         live = run.out.is_terminal and not run.out.is_dumb_terminal
         self._live: Final = Live(console=run.out, screen=True, auto_refresh=False) if live else None
         self._waiting: Final = teller.planted(feed)
@@ -135,6 +138,7 @@ class Show:
             now_ms=player.now_ms,
             share=min(1.0, (player.now_ms - self._start_ms) / self._length_ms),
             speed=self._speed,
+            board_url=self._board_url,
             note=note,
             waiting=self._waiting,
         )

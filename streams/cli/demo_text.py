@@ -10,6 +10,8 @@ class Words:
     """The words of one language. Braces are filled in by whoever uses them."""
 
     title: str
+    board: str
+    board_ends: str
     play: str
     quick_night: str
     period: str
@@ -57,6 +59,8 @@ class Words:
 
 EN: Final = Words(
     title="Real-name registration of courier parcels, simulated",
+    board="The board: {url}",
+    board_ends="The board was at {url} and ends with the demo.",
     play="{time}, {speed:,.0f} times real speed",
     quick_night=" (the night goes by faster)",
     period="{name} ({phase})",
@@ -138,6 +142,8 @@ EN: Final = Words(
 
 ZH: Final = Words(
     title="快递实名收寄（模拟）",
+    board="看板：{url}",
+    board_ends="看板 {url} 随演示一同关闭。",
     play="{time}，{speed:,.0f} 倍速",
     quick_night="（夜间加速）",
     period="{name}（{phase}）",

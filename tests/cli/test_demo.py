@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,7 +106,8 @@ def board() -> Board:
 
 def moment(board: Board, note: str = "") -> Moment:
     flow = Flow(processed=12_000, lag=345, processed_s=3_456.7)
-    return Moment(board, flow, 12_345, instant_from_text(NOON), 0.5, 1_200, note)
+    now_ms = instant_from_text(NOON)
+    return Moment(board, flow, 12_345, now_ms, 0.5, 1_200, "http://127.0.0.1:40123/", note)
 
 
 def painted(moment: Moment, teller: Teller, *, width: int, height: int) -> list[str]:
@@ -120,6 +122,7 @@ class TestScreen:
         picture = "\n".join(painted(moment(board()), teller(reference), width=160, height=48))
         for text in (
             "2017-09-06 12:00, 1,200 times real speed",
+            "The board: http://127.0.0.1:40123/",
             "UNCCD COP13, Ordos (under way): outlet 92%",
             "to Ordos outlet 95%, county/city 98%",
             "Chifeng 赤峰市",
@@ -229,7 +232,7 @@ class TestReport:
         raised = alert("raised", granularity="OUTLET", scope_id=healthy.outlet_id)
         evidence = Evidence(alerts=[raised], dead_letters=refused)
         report = Report(Run(), teller(reference), feed, evidence)
-        report.show(Totals(sent=1_000, heartbeats=10, took_s=12.3))
+        report.show(Totals(sent=1_000, heartbeats=10, took_s=12.3), "http://127.0.0.1:40123/")
         told = capsys.readouterr().out
         assert not report.all_found
         assert "1 of 4 planted faults found" in told
@@ -239,6 +242,7 @@ class TestReport:
         assert "1 outlets without a planted fault were alerted" in told
         assert healthy.outlet_id in told
         assert "1,000 records and 10 heartbeats sent" in told
+        assert "The board was at http://127.0.0.1:40123/" in told
 
 
 class FakeLoader:
@@ -310,6 +314,8 @@ class TestWhole:
         assert "Hohhot 呼和浩特市" in result.out
         assert "channel silent" in result.err
         assert "ended after" in result.err
+        (board,) = set(re.findall(r"http://127\.0\.0\.1:\d+/", result.err))
+        assert f"The board was at {board}" in result.out
         assert not (tmp_path / "demo").exists()
         assert left_running(tmp_path) == []
 
@@ -318,6 +324,7 @@ class TestWhole:
         config = tmp_path / "demo" / "realname.toml"
         plain = Realname("--config", str(config))
         assert f"realname rates --granularity CITY --config {config}" in told
+        assert f"realname serve --config {config}" in told
         try:
             rates = plain.ok("rates", "--granularity", "CITY", "--json").rows
             assert len(rates) == 12
@@ -348,7 +355,7 @@ class TestWhole:
             out, err = process.communicate(timeout=120)
         assert process.returncode == 130, err
         assert "Interrupted." in err
-        assert "Worker and broker stopped, their data deleted." in err
+        assert "Board, worker and broker stopped, their data deleted." in err
         assert out == ""
         assert not Path(f"/proc/{worker['pid']}/cmdline").exists()
         assert not (tmp_path / "demo").exists()
