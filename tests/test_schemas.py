@@ -5,7 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import jsonschema_rs
 import msgspec
@@ -19,6 +19,7 @@ from streams.domain.period import Granularity
 from streams.domain.verdict import RateStatus, Severity
 from streams.records import published
 from streams.records.acks import AlertAck
+from streams.records.audit import ACTIONS, AuditRecord
 from streams.records.missing import MissingParcel
 from streams.records.rejects import RejectCode
 from streams.records.shipments import (
@@ -184,6 +185,7 @@ PUBLISHED: dict[str, type[object]] = {
     "alert.v1": published.AlertRecord,
     "missing_parcel.v1": MissingParcel,
     "alert_ack.v1": AlertAck,
+    "audit.v1": AuditRecord,
 }
 
 
@@ -192,6 +194,8 @@ def shape_of(kind: object) -> Json:
     if isinstance(kind, UnionType):
         shapes = [shape_of(member) for member in get_args(kind)]
         return {"null": True, **next(shape for shape in shapes if shape != NULL)}
+    if get_origin(kind) is Literal:
+        kind = str
     if isinstance(kind, type) and kind in SCALARS:
         return {"type": SCALARS[kind]}
     if get_origin(kind) is list:
@@ -239,6 +243,7 @@ def test_vocabularies_of_what_we_publish_are_those_of_the_code() -> None:
     assert set(day["rate_status"]["enum"]) == set(RateStatus.__members__)
     assert set(day["granularity"]["enum"]) == {granularity.value for granularity in Granularity}
     assert set(day["day_status"]["enum"]) == set(DayStatus.__members__)
+    assert SCHEMAS["audit.v1"]["properties"]["action"]["enum"] == list(ACTIONS)
 
 
 @pytest.mark.parametrize("path", [p for p in GOOD if schema_of(p) in PUBLISHED], ids=label)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from streams.cli.run import Json, Run, command
-from streams.cli.show import Row, masked, show
+from streams.cli.show import Row, show
+from streams.domain.personal import masked
 
 app = typer.Typer()
 

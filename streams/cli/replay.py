@@ -174,7 +174,7 @@ def _followed(
 def _write(run: Run, found: "Found", *, show_waybills: bool) -> None:
     import orjson
 
-    from streams.cli.show import masked
+    from streams.domain.personal import masked
 
     row = found.row
     if found.kind == "missing" and not show_waybills:

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import orjson
 
-from streams.cli.show import Row, masked
+from streams.cli.show import Row
+from streams.domain.personal import masked
 from streams.domain.policy import Policy
 from streams.domain.window import (
     DAY_MS,

@@ -23,7 +23,6 @@ STYLES: Final = {
     "MINOR": "yellow",
 }
 _SHARES: Final = frozenset({"rate", "rate_24h", "rate_7d", "on_time_rate", "target", "observed"})
-WAYBILL_SHOWN: Final = (3, 4)  # Leading and trailing characters: enough to compare, not to trace.
 
 
 def show(
@@ -73,15 +72,3 @@ def _cell(column: str, value: object) -> Text:
         return Text(", ".join(str(item) for item in value))
     text = str(value)
     return Text(text, style=STYLES.get(text, ""))
-
-
-def masked(waybill_no: str) -> str:
-    """Return a waybill with only its first three and last four characters.
-
-    A short one, of which little would remain hidden, is hidden whole.
-    """
-    head, tail = WAYBILL_SHOWN
-    hidden = len(waybill_no) - head - tail
-    if hidden < tail:
-        return "*" * len(waybill_no)
-    return f"{waybill_no[:head]}{'*' * hidden}{waybill_no[-tail:]}"

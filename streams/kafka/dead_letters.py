@@ -4,7 +4,7 @@ The headers follow the custom of Kafka Connect and Kafka Streams, a prefix of ou
 words. They hold no value of the record: those are personal data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from confluent_kafka import Message
@@ -23,6 +23,9 @@ TIMESTAMP: Final = HEADER_PREFIX + "timestamp"
 ATTEMPT: Final = HEADER_PREFIX + "attempt"
 
 
+_ATTEMPT_DIGITS_MAX: Final = 6
+
+
 class DeadLetter(NamedTuple):
     """A record as it goes to the dead letters."""
 
@@ -38,22 +41,40 @@ def headers_of(message: Message) -> Sequence[tuple[str, str | bytes | None]]:
     return headers or []
 
 
+def told_and_kept(
+    message: Message,
+) -> tuple[Mapping[str, bytes], list[tuple[str, bytes | None]]]:
+    """Return our headers of a record by name, and those of others in their order."""
+    ours: dict[str, bytes] = {}
+    kept: list[tuple[str, bytes | None]] = []
+    for name, content in headers_of(message):
+        value = content.encode() if isinstance(content, str) else content
+        if not name.startswith(HEADER_PREFIX):
+            kept.append((name, value))
+        elif value is not None:
+            ours[name] = value
+    return ours, kept
+
+
+def attempt_of(ours: Mapping[str, bytes]) -> int:
+    """Return how often a record has been refused, as our headers say; 0 where they do not.
+
+    Whoever writes records writes their headers, so a number that we would not have written is none.
+    """
+    found = ours.get(ATTEMPT, b"")
+    return int(found) if found.isdigit() and len(found) <= _ATTEMPT_DIGITS_MAX else 0
+
+
 def dead_letter(message: Message, reject: Reject, stage: str) -> DeadLetter:
     """Return a refused record with the reason added.
 
     A record that comes from the dead letters, and is refused again, keeps one set of our headers,
     with `attempt` counted up.
     """
-    kept: list[tuple[str, bytes | None]] = []
-    attempt = 1
-    for name, content in headers_of(message):
-        value = content.encode() if isinstance(content, str) else content
-        if name == ATTEMPT and value is not None and value.isdigit():
-            attempt = int(value) + 1
-        if not name.startswith(HEADER_PREFIX):
-            kept.append((name, value))
+    ours, kept = told_and_kept(message)
+    attempt = attempt_of(ours) + 1
     _, timestamp_ms = message.timestamp()
-    ours = {
+    reason = {
         CODE: reject.code.value,
         PATH: reject.path,
         SOURCE: reject.source,
@@ -64,5 +85,15 @@ def dead_letter(message: Message, reject: Reject, stage: str) -> DeadLetter:
         TIMESTAMP: timestamp_ms,
         ATTEMPT: attempt,
     }
-    kept += [(name, str(value).encode()) for name, value in ours.items()]
+    kept += [(name, str(value).encode()) for name, value in reason.items()]
+    return DeadLetter(message.key(), message.value(), kept)
+
+
+def replayed(message: Message) -> DeadLetter:
+    """Return a dead letter as it goes to `shipments` once more.
+
+    As it came, byte for byte, and of our headers only `attempt`: how often it has been refused.
+    """
+    ours, kept = told_and_kept(message)
+    kept.append((ATTEMPT, str(attempt_of(ours)).encode()))
     return DeadLetter(message.key(), message.value(), kept)

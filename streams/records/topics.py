@@ -19,6 +19,7 @@ ALERTS: Final = "alerts"
 ALERTS_ACKS: Final = "alerts.acks"
 PARCELS_MISSING: Final = "parcels.missing"
 REFERENCE: Final = "reference"
+AUDIT: Final = "audit"
 MATCH_STATE: Final = "match.state"
 RATE_STATE: Final = "rate.state"
 ROLLUP_STATE: Final = "rollup.state"
@@ -32,6 +33,9 @@ MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 # accepted always fits into the dead-letter topic with the reason added.
 SHIPMENT_BYTES_MAX: Final = 1024 * 1024
 assert SHIPMENT_BYTES_MAX < MESSAGE_BYTES_MAX
+
+# What was done to personal data can be told for three years (Personal Information Protection Law, 56).
+AUDIT_RETENTION_DAYS: Final = 3 * 365 + 1
 
 DAY_MS: Final = 86_400_000
 FOREVER: Final = "-1"
@@ -59,6 +63,7 @@ PARTITIONS_DEFAULT: Final[Mapping[str, int]] = MappingProxyType(
         DAYS: 12,
         ALERTS: 6,
         ALERTS_ACKS: 1,
+        AUDIT: 1,
         REFERENCE: 1,
     },
 )
@@ -72,8 +77,8 @@ PARTITIONS_AS: Final[Mapping[str, str]] = MappingProxyType(
     },
 )
 # One worker sees all totals, because an enterprise's outlets are everywhere; a table that every
-# worker holds whole has one partition.
-PARTITIONS_FIXED: Final = frozenset({TOTALS, REFERENCE})
+# worker holds whole has one partition; and what was done has one order.
+PARTITIONS_FIXED: Final = frozenset({TOTALS, REFERENCE, AUDIT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ def _inputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
                 "message.timestamp.type": "LogAppendTime",
                 "max.message.bytes": str(SHIPMENT_BYTES_MAX),
             },
-            producers=("outside", "match"),
+            producers=("outside", "match", "dlq"),
             consumers=("match",),
         ),
         Topic(
@@ -190,7 +195,7 @@ def _inputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             personal_data=True,
             config={**_deleted_after(30), "max.message.bytes": str(MESSAGE_BYTES_MAX)},
             producers=("match",),
-            consumers=("outside",),
+            consumers=("dlq", "outside"),
         ),
         Topic(
             name=REFERENCE,
@@ -297,5 +302,14 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             config=_compacted(7),
             producers=("match",),
             consumers=("serve", "outside"),
+        ),
+        Topic(
+            name=AUDIT,
+            key="none; there is one partition",
+            partitions=counts[AUDIT],
+            description="who did what to personal data, and when; nothing of the data themselves",
+            config=_deleted_after(AUDIT_RETENTION_DAYS),
+            producers=("dlq",),
+            consumers=("dlq", "outside"),
         ),
     )

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from streams.cli.app import app
-from streams.cli.show import masked
+from streams.domain.personal import masked
 from tests.cli.conftest import Realname
 
 # Nobody listens on it: it is reserved, and below what is given out.
