@@ -63,7 +63,7 @@ def serve(
 def _show_new_token(run: Run, name: str) -> None:
     import orjson
 
-    from streams.serve.access import hash_of, new_token
+    from streams.tokens import hash_of, new_token
 
     token = new_token()
     run.say("The token, which is shown only now; give it to whom it is for:")
@@ -79,9 +79,10 @@ def _show_new_token(run: Run, name: str) -> None:
 
 def _serve(run: Run, http: str, tokens: Path | None, *, open_: bool) -> None:
     from streams.records.topics import ALERTS_ACKS
-    from streams.serve.access import TokensFileError, read_tokens
+    from streams.serve.access import read_tokens
     from streams.serve.server import ServeConfig, is_loopback, serve
     from streams.serve.view import FOLLOWED
+    from streams.tokens import TokensFileError
 
     host, port = _address(http)
     if tokens is not None and open_:

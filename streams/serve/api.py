@@ -99,7 +99,7 @@ class Service:
             raise unauthorized("send a token, as in `Authorization: Bearer rns_...`")
         access = self.tokens.access(token)
         if access is None:
-            raise unauthorized("this token is not known; ask whoever runs the server for one")
+            raise unauthorized("this token is not known, or no longer; ask whoever runs the server for one")
         return access
 
 

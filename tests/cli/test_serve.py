@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.serve.access import hash_of, read_tokens
+from streams.serve.access import read_tokens
+from streams.tokens import hash_of
 from tests.cli.conftest import Realname
 
 WRONG = [

@@ -14,13 +14,14 @@ from streams.reference.areas import shipped_areas
 from streams.reference.files import FILE_NAMES, read_files
 from streams.reference.history import plan_all
 from streams.resources import config_dir
-from streams.serve.access import Access, Tokens, hash_of
+from streams.serve.access import Access, Tokens
 from streams.serve.api import Service, build_app
 from streams.serve.metrics import ServeMetrics
 from streams.serve.rows import Incoming
 from streams.serve.stream import Summaries
 from streams.serve.summary import Summarist
 from streams.serve.view import View
+from streams.tokens import hash_of
 
 ROUTINE_TARGET = 0.90
 RECORDED_AT_MS = 1_504_672_800_000

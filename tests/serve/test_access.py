@@ -7,8 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from streams.records.acks import AlertAck, encode
-from streams.serve.access import Access, Tokens, TokensFileError, hash_of, new_token, read_tokens
+from streams.serve.access import Access, Tokens, read_tokens
 from streams.serve.rows import Incoming
+from streams.tokens import TokensFileError, hash_of, new_token
 from tests.serve.conftest import CHIFENG, EMS, TOKENS, Client, client_of, filled
 
 API = "/api/v1"
@@ -228,6 +229,42 @@ FILES = [
     ),
     ("a number", f'name="a"\nsha256="{HASH}"\ncity_code=150400', ["city_code is no text"]),
     ("empty", f'name="a"\nsha256="{HASH}"\nenterprise_id=""', ["enterprise_id is no text"]),
+    ("until then", f'name="a"\nsha256="{HASH}"\nregion=true\nexpires=2999-01-01T00:00:00Z', []),
+    (
+        "a time of no place",
+        f'name="a"\nsha256="{HASH}"\nregion=true\nexpires=2999-01-01T00:00:00',
+        ["expires is no time with an offset"],
+    ),
+    (
+        "for writing, whose?",
+        f'name="a"\nsha256="{HASH}"\nregion=true\nmay=["write"]',
+        ["needs enterprise_id"],
+    ),
+    (
+        "for writing in one city, which no record names",
+        f'name="a"\nsha256="{HASH}"\ncity_code="1"\nenterprise_id="E"\nmay=["write"]',
+        ["needs enterprise_id"],
+    ),
+    (
+        "a right that there is not",
+        f'name="a"\nsha256="{HASH}"\nregion=true\nmay=["read", "delete"]',
+        ["may has delete"],
+    ),
+    (
+        "brands of somebody who reads",
+        f'name="a"\nsha256="{HASH}"\nenterprise_id="E"\nbrands=["ZTO"]',
+        ["limit only what may be written"],
+    ),
+    (
+        "one brand and not a list of it",
+        f'name="a"\nsha256="{HASH}"\nenterprise_id="E"\nmay=["write"]\nbrands="ZTO"',
+        ["brands is no list of texts"],
+    ),
+    (
+        "half a certificate",
+        f'name="a"\nsha256="{HASH}"\nregion=true\ncertificate_sha256="ab"',
+        ["certificate_sha256 is not 64"],
+    ),
 ]
 
 
@@ -265,6 +302,24 @@ def test_a_missing_file_and_a_hash_used_twice_are_refused(tmp_path: Path) -> Non
     path.write_text(f'[[tokens]]\nname="a"\nsha256="{HASH}"\nregion=true\n' * 2, "utf8")
     with pytest.raises(TokensFileError, match="earlier one"):
         read_tokens(path)
+
+
+def test_a_token_for_writing_reads_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    path.write_text(
+        f'[[tokens]]\nname="a"\nsha256="{HASH}"\nenterprise_id="E"\nmay=["write"]\n', "utf8"
+    )
+    assert read_tokens(path).access("secret") is None
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "known"),
+    [(999, True), (1_000, False), (10**15, False)],
+    ids=["before", "at", "after"],
+)
+def test_a_token_is_known_until_it_expires(now_ms: int, known: bool) -> None:
+    tokens = Tokens({HASH: Access("a", expires_ms=1_000)}, clock=lambda: now_ms)
+    assert (tokens.access("secret") is not None) is known
 
 
 def test_new_tokens_are_long_and_never_the_same() -> None:

@@ -19,7 +19,7 @@ from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.clock import now_ms
 from streams.records.topics import Topic
-from streams.serve.access import hash_of
+from streams.tokens import hash_of
 from tests.serve.conftest import CHIFENG, recorded, reference_records
 from tests.serve.test_view import an_alert
 from tests.system.browser import Page, chromium
