@@ -13,62 +13,10 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.notify.openapi import GETTABLE, POSTABLE
+
 RESOLVE_TIMEOUT = timedelta(minutes=5)
 Labels = tuple[tuple[str, str], ...]
-
-# The bodies of the API, as JSON Schema.
-LABELS_SCHEMA = {"type": "object", "additionalProperties": {"type": "string"}}
-TIME_SCHEMA = {"type": "string", "format": "date-time"}
-POSTABLE_SCHEMA = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "labels": LABELS_SCHEMA,
-            "annotations": LABELS_SCHEMA,
-            "startsAt": TIME_SCHEMA,
-            "endsAt": TIME_SCHEMA,
-            "generatorURL": {"type": "string", "format": "uri"},
-        },
-        "required": ["labels"],
-    },
-}
-GETTABLE_SCHEMA = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "properties": {
-            "labels": LABELS_SCHEMA,
-            "annotations": LABELS_SCHEMA,
-            "receivers": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"name": {"type": "string"}},
-                    "required": ["name"],
-                },
-            },
-            "fingerprint": {"type": "string"},
-            "startsAt": TIME_SCHEMA,
-            "updatedAt": TIME_SCHEMA,
-            "endsAt": TIME_SCHEMA,
-            "generatorURL": {"type": "string"},
-            "status": {
-                "type": "object",
-                "properties": {
-                    "state": {"enum": ["unprocessed", "active", "suppressed"]},
-                    "silencedBy": {"type": "array", "items": {"type": "string"}},
-                    "inhibitedBy": {"type": "array", "items": {"type": "string"}},
-                },
-                "required": ["state", "silencedBy", "inhibitedBy"],
-            },
-        },
-        "required": [
-            *("labels", "annotations", "receivers", "fingerprint"),
-            *("startsAt", "updatedAt", "endsAt", "status"),
-        ],
-    },
-}
 
 
 @dataclass
@@ -128,8 +76,8 @@ class FakeAlertmanager:
             return web.Response(status=413)
         if self.status is not None and not self.stores:
             return web.Response(status=self.status, text="out of order")
-        if any(not isinstance(v, str) for alert in body for v in alert["labels"].values()):
-            return web.json_response({"code": 400, "message": "not a string"}, status=400)
+        if broken := next(POSTABLE.iter_errors(body), None):
+            return web.json_response({"code": 400, "message": broken.message}, status=400)
         wrong = [alert for alert in body if not self._put(alert)]
         if self.status is not None:
             return web.Response(status=self.status, text="out of order")
@@ -146,7 +94,9 @@ class FakeAlertmanager:
             for alert in self.alerts.values()
             if not alert.resolved(at) and all(m and alert.labels.get(m[1]) == m[2] for m in wanted)
         ]
-        return web.json_response([gettable(alert) for alert in found])
+        answer = [gettable(alert) for alert in found]
+        GETTABLE.validate(answer)
+        return web.json_response(answer)
 
     def _put(self, alert: dict[str, Any]) -> bool:
         at = self.clock()
@@ -191,7 +141,7 @@ def gettable(alert: Stored) -> dict[str, Any]:
         "startsAt": alert.starts.isoformat(),
         "updatedAt": alert.updated.isoformat(),
         "endsAt": alert.ends.isoformat(),
-        "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
+        "status": {"state": "active", "silencedBy": [], "inhibitedBy": [], "mutedBy": []},
     }
 
 
