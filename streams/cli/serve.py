@@ -11,7 +11,6 @@ from streams.cli.run import Run, command
 app = typer.Typer()
 
 ADDRESS_DEFAULT: Final = "127.0.0.1:8080"
-_PORT_MAX: Final = 65_535
 
 
 @command(
@@ -80,9 +79,10 @@ def _show_new_token(run: Run, name: str) -> None:
 def _serve(run: Run, http: str, tokens: Path | None, *, open_: bool) -> None:
     from streams.records.topics import ALERTS_ACKS
     from streams.serve.access import read_tokens
-    from streams.serve.server import ServeConfig, is_loopback, serve
+    from streams.serve.server import ServeConfig, serve
     from streams.serve.view import FOLLOWED
     from streams.tokens import TokensFileError
+    from streams.web.server import is_loopback
 
     host, port = _address(http)
     if tokens is not None and open_:
@@ -115,8 +115,9 @@ def _serve(run: Run, http: str, tokens: Path | None, *, open_: bool) -> None:
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or int(port) > _PORT_MAX:
+    from streams.web.server import parsed_address
+
+    address = parsed_address(text)
+    if address is None:
         raise BadInput(f"--http {text}: is not HOST:PORT; write it like {ADDRESS_DEFAULT}")
-    return host, int(port)
+    return address

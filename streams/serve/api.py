@@ -14,17 +14,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from streams.domain.window import instant_from_text
 from streams.records.acks import AlertAck
-from streams.serve import documents, problems
+from streams.serve import documents
 from streams.serve.access import OPEN, Access, Tokens
 from streams.serve.answers import JSON_TYPE, listed, tagged, with_fields
 from streams.serve.middleware import Around
 from streams.serve.paging import AlertsListing, Page, RatesListing, RowT, page_of
 from streams.serve.periods import PeriodShown, shown
-from streams.serve.problems import forbidden, not_found, unauthorized, unavailable
 from streams.serve.rows import AlertRow, Row
 from streams.serve.stream import BoardStreams, Summaries
 from streams.serve.summary import Summary
 from streams.serve.view import OUTLET, View
+from streams.web import problems
+from streams.web.problems import forbidden, not_found, unauthorized, unavailable
 
 API: Final = "/api/v1"
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -99,7 +100,9 @@ class Service:
             raise unauthorized("send a token, as in `Authorization: Bearer rns_...`")
         access = self.tokens.access(token)
         if access is None:
-            raise unauthorized("this token is not known, or no longer; ask whoever runs the server for one")
+            raise unauthorized(
+                "this token is not known, or no longer; ask whoever runs the server for one"
+            )
         return access
 
 
@@ -116,7 +119,7 @@ def build_app(service: Service, *, loopback_only: bool) -> FastAPI:
     )
     for router in (_lists(service), _single(service), _board(service), _health(service)):
         app.include_router(router)
-    problems.install(app)
+    problems.install(app, document=f"{API}/openapi.json")
     documents.install(app, API)
     app.add_middleware(Around, answered=service.observer.answered, loopback_only=loopback_only)
     return app

@@ -13,8 +13,8 @@ from streams.records.published import AlertRecord, DayRecord, RateRecord
 from streams.resources import schema_dir
 from streams.serve.answers import columns_of
 from streams.serve.periods import PeriodShown
-from streams.serve.problems import PROBLEM_TYPE, Problem
 from streams.serve.summary import Summary
+from streams.web.problems import PROBLEM_TYPE, Problem
 
 NAME_COLUMNS: Final = ("name_zh", "name_en")
 ACK_COLUMNS: Final = ("acked_by", "acked_at", "ack_note")

@@ -10,8 +10,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from streams.serve.access import Access
-from streams.serve.problems import ProblemError, forbidden
 from streams.serve.rows import AlertRow, DayRow, RateRow, Row
+from streams.web.problems import ProblemError, forbidden
 
 LIMIT_DEFAULT: Final = 100
 LIMIT_MAX: Final = 20_000

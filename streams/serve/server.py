@@ -1,11 +1,8 @@
 """Runs the web server over a followed view until it is told to stop."""
 
-import ipaddress
 import logging
-import signal
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,12 +16,12 @@ from streams.serve.metrics import ServeMetrics
 from streams.serve.stream import Summaries
 from streams.serve.summary import Summarist
 from streams.serve.view import View
+from streams.web.server import Server, listening_socket, shown_address
 
 LOGGER: Final = logging.getLogger(__name__)
 
 _GRACE_S: Final = 3
 """How long answers may take to end. Boards end at once, and come back by themselves."""
-_BACKLOG: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,55 +48,27 @@ class ServeConfig:
     routine_target: float
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def serve(config: ServeConfig, *, listening: Callable[[str], None]) -> None:
     """Serve until SIGINT or SIGTERM; `listening` is told the address once there is one.
 
     Raises:
         OSError: The address cannot be listened on; nothing was started.
     """
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.create_server(
-        (config.host, config.port), family=family, backlog=_BACKLOG, reuse_port=False
-    )
-    with closing(listener):
+    with closing(listening_socket(config.host, config.port)) as listener:
         view = View(shipped_areas())
         follower = Follower(config.client, config.topics, view)
         server = _server(config, view, follower)
         follower.start()
         try:
-            shown = f"[{config.host}]" if ":" in config.host else config.host
-            listening(f"http://{shown}:{listener.getsockname()[1]}/")
+            listening(f"http://{shown_address(listener)}/")
             server.run(sockets=[listener])
         finally:
             follower.stop()
 
 
-class _Server(uvicorn.Server):
-    """Ends in good order on SIGINT and SIGTERM, and lets its caller go on."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Take both signals; theirs raises them again at the end, which kills the process."""
-        signals = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self.handle_exit) for number in signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _server(config: ServeConfig, view: View, follower: Follower) -> _Server:
+def _server(config: ServeConfig, view: View, follower: Follower) -> Server:
     metrics = ServeMetrics(view, follower, routine_target=config.routine_target)
-    servers: list[_Server] = []
+    servers: list[Server] = []
     service = Service(
         view=view,
         feed=follower,
@@ -110,7 +79,7 @@ def _server(config: ServeConfig, view: View, follower: Follower) -> _Server:
         stopping=lambda: servers[0].should_exit,
     )
     servers.append(
-        _Server(
+        Server(
             uvicorn.Config(
                 build_app(service, loopback_only=config.loopback_only),
                 log_config=None,

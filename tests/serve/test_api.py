@@ -179,7 +179,7 @@ BAD = [
     ("rates?format=xml", 422, "format"),
     ("alerts?severity=loud", 422, "severity"),
     ("outlets/nowhere", 404, "no such outlet"),
-    ("nowhere", 404, "/api/v1/nowhere"),
+    ("nowhere", 404, "/api/v1/openapi.json"),
 ]
 
 

@@ -67,8 +67,18 @@ def answer(problem: ProblemError) -> Response:
     )
 
 
-def install(app: FastAPI) -> None:
-    """Let an application answer every error in this form."""
+def too_large(detail: str) -> ProblemError:
+    """Return the answer to a body that is more than is taken; the connection ends with it."""
+    return ProblemError(413, "Content too large", detail, {"Connection": "close"})
+
+
+def too_many(detail: str, retry_after_s: int) -> ProblemError:
+    """Return the answer where there is no room now, and will be in a moment."""
+    return ProblemError(429, "Too many requests", detail, {"Retry-After": str(retry_after_s)})
+
+
+def install(app: FastAPI, *, document: str) -> None:
+    """Let an application answer every error in this form; `document` is the path of its OpenAPI."""
 
     @app.exception_handler(ProblemError)
     async def told(_: Request, error: ProblemError) -> Response:
@@ -77,8 +87,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         detail = {
-            404: f"there is no {request.url.path}; see /api/v1/openapi.json",
-            405: f"{request.url.path} takes no {request.method}; use GET",
+            404: f"there is nothing at this path; see {document}",
+            405: f"this path takes no {request.method}; see {document}",
         }.get(error.status_code, str(error.detail))
         title = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, "Error")
         return answer(ProblemError(error.status_code, title, detail, error.headers))
@@ -93,7 +103,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
-        LOGGER.error("%s failed", request.url.path)
+        LOGGER.error("%s failed", getattr(request.scope.get("route"), "path", "a request"))
         return answer(
             ProblemError(
                 500, "Internal error", "a mistake of ours; the log of the server says which"
