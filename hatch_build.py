@@ -4,7 +4,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDERS = {"schemas": "streams/_schemas", "deploy/config": "streams/_config"}
+FOLDERS = {
+    "schemas": "streams/_schemas",
+    "deploy/config": "streams/_config",
+    "deploy/access.toml": "streams/_access.toml",
+}
 
 
 class DataFolders(BuildHookInterface):  # type: ignore[type-arg]  # its type names the builder

@@ -1,4 +1,4 @@
-"""Finds the data folders that come with the program: in a wheel, or in the source tree."""
+"""Finds the data that come with the program: in a wheel, or in the source tree."""
 
 from pathlib import Path
 
@@ -23,10 +23,19 @@ def config_dir() -> Path:
     return _find(installed="_config", source="deploy/config")
 
 
+def access_file() -> Path:
+    """Return the declared principals that ship with the program: those of the demonstration.
+
+    Raises:
+        FileNotFoundError: The installation is broken; the message says what to do.
+    """
+    return _find(installed="_access.toml", source="deploy/access.toml")
+
+
 def _find(*, installed: str, source: str) -> Path:
-    for folder in (_PACKAGE / installed, _PACKAGE.parent / source):
-        if folder.is_dir():
-            return folder
+    for found in (_PACKAGE / installed, _PACKAGE.parent / source):
+        if found.exists():
+            return found
     raise FileNotFoundError(
         f"Neither {_PACKAGE / installed} nor {_PACKAGE.parent / source} is there: "
         "install realname-streams again, or run it from a complete source tree."

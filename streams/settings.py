@@ -327,11 +327,13 @@ class Loaded:
     Attributes:
         settings: The result.
         origins: By path, as `kafka.sasl.mechanism`: `--kafka`, `REALNAME_...` or a file's name.
+        file: The TOML file that was read; None if there was none.
 
     """
 
     settings: Settings
     origins: Mapping[str, str]
+    file: Path | None = None
 
 
 def load_settings(
@@ -352,8 +354,9 @@ def load_settings(
     mistakes: list[str] = []
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    file = _file(config)
     for table, origin in (
-        _from_file(config, mistakes),
+        _from_file(file, mistakes),
         _from_environment(mistakes),
         _from_command_line(overrides or {}),
     ):
@@ -366,7 +369,7 @@ def load_settings(
         mistakes += [_explain(detail, origins) for detail in error.errors(include_url=False)]
     if mistakes:
         raise SettingsError(mistakes)
-    return Loaded(settings, origins)
+    return Loaded(settings, origins, file)
 
 
 Form = Literal["file", "environment", "command line"]
@@ -395,11 +398,16 @@ class _Origin:
         return _OPTIONS.get(path, f"--{head.replace('_', '-')}")
 
 
-def _from_file(config: Path | None, mistakes: list[str]) -> tuple[dict[str, Any], _Origin]:
-    named = config or (Path(os.environ[ENV_CONFIG]) if os.environ.get(ENV_CONFIG) else None)
-    path = named or CONFIG_DEFAULT
+def _file(config: Path | None) -> Path | None:
+    """Return the file to read: named, and to be there, or the default one if that is there."""
+    if config is not None or os.environ.get(ENV_CONFIG):
+        return config or Path(os.environ[ENV_CONFIG])
+    return CONFIG_DEFAULT if CONFIG_DEFAULT.exists() else None
+
+
+def _from_file(path: Path | None, mistakes: list[str]) -> tuple[dict[str, Any], _Origin]:
     origin = _Origin("file", str(path))
-    if named is None and not path.exists():
+    if path is None:
         return {}, origin
     try:
         return _normalised(tomllib.loads(path.read_text("utf8"))), origin

