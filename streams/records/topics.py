@@ -207,7 +207,7 @@ def _inputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
                 "min.compaction.lag.ms": str(REFERENCE_LAG_DAYS * DAY_MS),
             },
             producers=("reference",),
-            consumers=("match", "rate", "rollup", "serve"),
+            consumers=("match", "rate", "rollup", "notify", "serve"),
         ),
     )
 
@@ -291,7 +291,7 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             personal_data=True,
             config=_compacted(180),
             producers=("alerts ack", "serve"),
-            consumers=("alerts", "serve"),
+            consumers=("alerts", "notify", "serve"),
         ),
         Topic(
             name=PARCELS_MISSING,
