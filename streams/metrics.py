@@ -106,10 +106,10 @@ CATALOGUE: Final = (
         "Stream time of the worker's slowest partition, in seconds since the epoch.",
     ),
     Metric(
-        "realname_tick_lag_seconds",
+        "realname_tick_time_seconds",
         "gauge",
         ("stage",),
-        "Seconds between the wall clock and the last tick judged; with replayed data it means little.",
+        "Last tick judged by the stage's slowest partition, in seconds since the epoch.",
     ),
     Metric("realname_open_parcels", "gauge", (), "Parcels that are open in this worker."),
     Metric(
@@ -223,10 +223,6 @@ class Metrics:
         """Remove a gauge's series; nothing if it is not there."""
         if labels in self._gauges[name]._metrics:  # noqa: SLF001 (there is no public question)
             self._gauges[name].remove(*labels)
-
-    def clear(self, name: str) -> None:
-        """Remove all series of a gauge."""
-        self._gauges[name].clear()
 
     def source(self, source: str) -> str:
         """Return the label value for a source: itself, or `other` beyond SOURCES_MAX."""

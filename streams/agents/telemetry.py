@@ -1,13 +1,16 @@
 """What is told about a runner: metrics, whether it is alive, whether it is ready."""
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, cast
 
-from streams.kafka.clock import now_ms
+from streams.domain.window import TICK_MS
 from streams.metrics import Metrics
 from streams.records.rejects import Reject
+from streams.stages.alerts import AlertDesk
 from streams.stages.stage import Stage
+from streams.stages.windows import Windows
 
 STALLED_S: Final = 60.0
 """A runner that has not finished a step for so long, and is not restoring, is not alive. A step waits
@@ -18,10 +21,10 @@ class Observed(Protocol):
     """What a stage may show beside its contract; each is looked for, none is required."""
 
     stream_time_ms: int
-    tick_ms: int
+    windows: Windows
     open_parcels: int
     sources_flagged: list[str]
-    alerts_active: Mapping[tuple[str, str], int]
+    desk: AlertDesk
 
 
 class Telemetry:
@@ -31,6 +34,7 @@ class Telemetry:
         self._stage = stage
         self._metrics = metrics or Metrics()
         self._log_bytes: dict[int, int] = {}
+        self._alerts: set[tuple[str, str]] = set()
         self._stepped_s = time.monotonic()
         self._restoring = True
         self._assigned = False
@@ -116,20 +120,33 @@ class Telemetry:
         shown = [cast("Observed", stage) for stage in stages.values()]
         metrics = self._metrics
         times = [s.stream_time_ms for s in shown if hasattr(s, "stream_time_ms")]
-        if times:
-            metrics.set("realname_stream_time_seconds", min(times) / 1_000, self._stage)
-        ticks = [s.tick_ms for s in shown if hasattr(s, "tick_ms")]
-        if ticks:
-            lag_s = (now_ms() - min(ticks)) / 1_000
-            metrics.set("realname_tick_lag_seconds", lag_s, self._stage)
+        self._show_slowest("realname_stream_time_seconds", times)
+        ticks = [s.windows.tick * TICK_MS for s in shown if hasattr(s, "windows")]
+        self._show_slowest("realname_tick_time_seconds", ticks)
         parcels = [s.open_parcels for s in shown if hasattr(s, "open_parcels")]
         if parcels:
             metrics.set("realname_open_parcels", sum(parcels))
         flagged = [s.sources_flagged for s in shown if hasattr(s, "sources_flagged")]
         if flagged:
             metrics.set("realname_sources_flagged", len({s for some in flagged for s in some}))
-        for stage in shown:
-            if hasattr(stage, "alerts_active"):
-                metrics.clear("realname_alerts_active")
-                for (kind, severity), count in stage.alerts_active.items():
-                    metrics.set("realname_alerts_active", count, kind, severity)
+        self._show_alerts([stage.desk for stage in shown if hasattr(stage, "desk")])
+
+    def _show_slowest(self, name: str, times_ms: Sequence[int]) -> None:
+        """Show the least of some instants; nothing where there is none, or one has not begun."""
+        if least_ms := min(times_ms, default=0):
+            self._metrics.set(name, least_ms / 1_000, self._stage)
+        else:
+            self._metrics.remove(name, self._stage)
+
+    def _show_alerts(self, desks: Sequence[AlertDesk]) -> None:
+        """Show how many alerts are open; none once the partition is another worker's."""
+        counts = Counter(
+            (entry.kind.value, entry.finding.severity.name)
+            for desk in desks
+            for entry in desk.open_entries()
+        )
+        for labels in self._alerts - counts.keys():
+            self._metrics.remove("realname_alerts_active", *labels)
+        for labels, count in counts.items():
+            self._metrics.set("realname_alerts_active", count, *labels)
+        self._alerts = set(counts)

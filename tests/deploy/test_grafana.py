@@ -239,7 +239,11 @@ EXPRESSIONS: Final = [
     for shown in PROMQL
     for target in shown.targets
 ] + [
-    (f"{dashboard['uid']}: {annotation['name']}", annotation["expr"], annotation["titleFormat"])
+    (
+        f"{dashboard['uid']}: {annotation['name']}",
+        annotation["target"]["expr"],
+        annotation["titleFormat"],
+    )
     for dashboard in DASHBOARDS.values()
     for annotation in dashboard["annotations"]["list"]
 ]

@@ -12,14 +12,14 @@ CASES = """
 rule_files: [rules/realname.rules.yml]
 evaluation_interval: 1m
 tests:
-  - name: a stage that stands still is told after five minutes, a moving one is not
+  - name: a stage that stands still is told after ten minutes, a moving one is not
     interval: 1m
     input_series:
-      - { series: 'realname_tick_lag_seconds{stage="rate"}', values: '400x20' }
-      - { series: 'realname_tick_lag_seconds{stage="rollup"}', values: '70x20' }
+      - { series: 'realname_tick_time_seconds{stage="rate"}', values: '0x20' }
+      - { series: 'realname_tick_time_seconds{stage="rollup"}', values: '-70+60x20' }
     alert_rule_test:
-      - { eval_time: 4m, alertname: RealNameNoEvaluation, exp_alerts: [] }
-      - eval_time: 8m
+      - { eval_time: 10m, alertname: RealNameNoEvaluation, exp_alerts: [] }
+      - eval_time: 12m
         alertname: RealNameNoEvaluation
         exp_alerts:
           - exp_labels: { severity: page, stage: rate }
@@ -39,6 +39,23 @@ tests:
               summary: 'No verdicts are made:  stands still'
               summary_zh: '判定停滞： 阶段未推进'
               runbook_url: deploy/runbooks/RealNameNoEvaluation.md
+  - name: a restore is told after five minutes, of the stage that has not all its partitions
+    interval: 1m
+    input_series:
+      - { series: 'realname_partitions{stage="match",state="assigned"}', values: '24x20' }
+      - { series: 'realname_partitions{stage="match",state="running"}', values: '20x20' }
+      - { series: 'realname_partitions{stage="rate",state="assigned"}', values: '4x20' }
+      - { series: 'realname_partitions{stage="rate",state="running"}', values: '4x20' }
+    alert_rule_test:
+      - { eval_time: 4m, alertname: RealNameRestoreTooLong, exp_alerts: [] }
+      - eval_time: 6m
+        alertname: RealNameRestoreTooLong
+        exp_alerts:
+          - exp_labels: { severity: page, stage: match }
+            exp_annotations:
+              summary: 'match has been restoring its state for five minutes'
+              summary_zh: 'match 阶段恢复状态已超过五分钟'
+              runbook_url: deploy/runbooks/RealNameRestoreTooLong.md
   - name: a rate is pooled over its parts, never their mean
     interval: 1m
     input_series:

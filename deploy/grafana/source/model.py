@@ -148,7 +148,6 @@ class Variable:
             "includeAll": False,
             "hide": 0,
             "options": [],
-            "current": {},
         }
 
 

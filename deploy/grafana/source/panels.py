@@ -18,6 +18,12 @@ SECONDS: Final = "s"
 _LAST: Final[Json] = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 _PLAIN: Final[Json] = {"color": {"mode": "fixed", "fixedColor": "text"}}
 _CLASSIC: Final[Json] = {"color": {"mode": "palette-classic"}}
+_NO_LEGEND: Final[Json] = {
+    "showLegend": False,
+    "displayMode": "list",
+    "placement": "bottom",
+    "calcs": [],
+}
 
 # Told apart by people who do not see red and green, too; the words are always there as well.
 GOOD, POOR, BAD, NEUTRAL = "blue", "yellow", "orange", "text"
@@ -198,6 +204,7 @@ def bars(
             "minVizWidth": 8,
             "minVizHeight": 16,
             "maxVizHeight": 28,
+            "legend": _NO_LEGEND,
         },
     )
 
@@ -283,12 +290,7 @@ def timeline(
             "alignValue": "left",
             "rowHeight": 0.85,
             "perPage": per_page,
-            "legend": {
-                "showLegend": False,
-                "displayMode": "list",
-                "placement": "bottom",
-                "calcs": [],
-            },
+            "legend": _NO_LEGEND,
             "tooltip": {"mode": "single", "sort": "none"},
         },
     )

@@ -64,7 +64,7 @@ _OVERVIEW: Final = Row(
                 "最近一次判定距现在多久；回放旧数据时无意义。",
                 "How far the last tick judged lies back; meaningless for replayed data.",
             ),
-            Prom("max(realname_tick_lag_seconds)"),
+            Prom("time() - min(realname_tick_time_seconds)"),
             unit=SECONDS,
             field=steps((None, "text"), (300, "orange")),
         ),
@@ -113,7 +113,7 @@ _PROGRESS: Final = Row(
         timeseries(
             Text("判定时延", "Tick lag"),
             Text("各阶段最近一次判定距现在多久。", "How far each stage's last tick lies back."),
-            Prom("max by (stage) (realname_tick_lag_seconds)", _STAGE),
+            Prom("time() - min by (stage) (realname_tick_time_seconds)", _STAGE),
             unit=SECONDS,
             width=8,
         ),
