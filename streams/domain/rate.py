@@ -88,7 +88,7 @@ def wilson_lower(covered: int, mature: int, z: float) -> float:
 
 
 def _wilson(covered: int, mature: int, z: float) -> float:
-    # The order of operations is that of stages/judge.py, so that both give the same bits.
+    # The order of operations is that of stages/lines.py, so that both give the same bits.
     n = float(mature)
     p = covered / n
     centre = p + z * z / (2.0 * n)

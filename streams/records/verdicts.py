@@ -59,26 +59,6 @@ class VerdictChange(msgspec.Struct, array_like=True, frozen=True):
         )
 
 
-def change_of(verdict: Verdict, *, tick: int, outlet: int, day: int, pending: int) -> VerdictChange:
-    """Return the change that says that an outlet has a verdict from `tick` on."""
-    return VerdictChange(
-        tick=tick,
-        outlet=outlet,
-        day=day,
-        pending=pending,
-        rank=verdict.rank,
-        severity=NONE if verdict.severity is None else int(verdict.severity),
-        target=verdict.target,
-        category=NONE if verdict.category is None else int(verdict.category),
-        event_period_id=verdict.event_period_id,
-        n=verdict.n,
-        covered=verdict.covered,
-        bound=verdict.bound,
-        bound_z=verdict.bound_z,
-        clear=verdict.clear,
-    )
-
-
 def encode(changes: Sequence[VerdictChange]) -> Iterator[bytes]:
     """Yield the pieces that carry the changes, each to be decoded alone."""
     for at in range(0, len(changes), VERDICTS_MAX):

@@ -38,13 +38,29 @@ class Index:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def find(self, wanted: Int64s) -> Ints:
-        """Return the numbers of `wanted`; new keys are numbered in rising order."""
+    def find(self, wanted: Int64s, when: Array) -> Ints:
+        """Return the numbers of `wanted`.
+
+        New keys are numbered in the order of `when`, which must rise, and in rising order at the same
+        time.
+        """
         at, strange = self._places(wanted)
-        if strange.any():
-            self.extend(np.unique(wanted[strange]))
-            at, strange = self._places(wanted)
-            assert not strange.any(), "all wanted keys have just been added"
+        if not strange.any():
+            return self._order[at]
+        new, first = np.unique(wanted[strange], return_index=True)
+        self.extend(new[np.argsort(when[strange][first], kind="stable")])
+        at, strange = self._places(wanted)
+        assert not strange.any(), "all wanted keys have just been added"
+        return self._order[at]
+
+    def known(self, wanted: Int64s) -> Bools:
+        """Return which of `wanted` have numbers."""
+        return ~self._places(wanted)[1]
+
+    def numbers(self, wanted: Int64s) -> Ints:
+        """Return the numbers of keys that are known."""
+        at, strange = self._places(wanted)
+        assert not strange.any(), "somebody asks for numbers of keys that have none"
         return self._order[at]
 
     def _places(self, wanted: Int64s) -> tuple[Ints, Bools]:
@@ -65,7 +81,7 @@ class Index:
         self.keys = np.concatenate([self.keys, new])
 
 
-def distinct(numbers: Ints) -> list[int]:
+def distinct(numbers: Array) -> list[int]:
     """Return the distinct values, in rising order, of numbers that lie close together."""
     if not len(numbers):
         return []

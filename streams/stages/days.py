@@ -135,13 +135,13 @@ class DayBook:
             if issues.status is DayStatus.OPEN and tick >= self._bulletin_tick(day):
                 issues.status = DayStatus.PROVISIONAL
                 self._issue(day, issues)
-                self._windows.touch_day(day, self._windows.day_changes(day) > 0)
+                self._touch(day, self._windows.day_changes(day) > 0)
             if issues.status is not DayStatus.PROVISIONAL:
                 continue
             if tick >= self._final_tick(day):
                 issues.status = DayStatus.FINAL
                 self._issue(day, issues)
-                self._windows.touch_day(day, self._windows.day_changes(day) > 0)
+                self._touch(day, self._windows.day_changes(day) > 0)
             elif tick % TICKS_PER_HOUR == 0:
                 self._issue(day, issues)
 
@@ -161,7 +161,10 @@ class DayBook:
         issues.rates[due] = rates[due]
         issues.first[:, first] = np.stack(now.columns())[:, first]
         issues.first_ticks[first] = self._windows.tick
-        self._windows.touch_day(day, self._groups_of(due) & (self._windows.day_changes(day) > 0))
+        self._touch(day, self._groups_of(due) & (self._windows.day_changes(day) > 0))
+
+    def _touch(self, day: int, groups: Bools) -> None:
+        self._windows.touch_day(day, groups, self._windows.tick)
 
     def _groups_of(self, due: Bools) -> Bools:
         """Return the groups whose parcels count for any of the scopes."""

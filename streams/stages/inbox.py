@@ -131,16 +131,3 @@ class Inbox:
         self._sum_at = self._waiting_rows + SUM_ROWS
         self._expected = {source: (first, end, part) for source, first, end, part in state.expected}
         self._watermarks_ms = dict(state.watermarks_ms)
-
-
-def rows_of_ticks(rows: Rows) -> dict[int, Rows]:
-    """Return rows that are in the order of ticks, by tick, in that order."""
-    if not len(rows):
-        return {}
-    starts = np.flatnonzero(np.diff(rows.ticks, prepend=rows.ticks[0] - 1))
-    ends = [*starts[1:].tolist(), len(rows)]
-    ticks = rows.ticks[starts].tolist()
-    return {
-        tick: rows.take(slice(start, end))
-        for tick, start, end in zip(ticks, starts.tolist(), ends, strict=True)
-    }

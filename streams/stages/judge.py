@@ -1,10 +1,11 @@
-"""Verdicts on all scopes at once: `domain.verdict` in columns.
+"""Who is judged by which targets, and the verdicts of the ticks that are gone through together.
 
-`LineTable.judge` gives the same as `judge_line` and `worst` there, bit for bit; a property test holds it
-to that.
+A *line* is one target with the groups whose parcels it is about (`domain.verdict`). A `Bench` holds the
+lines of one business day with their sums, and moves them on by what the windows say has changed, so that
+only scopes whose parcels have changed are judged again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,268 +14,228 @@ import numpy as np
 from streams.domain.category import Category
 from streams.domain.period import EventLevel, EventPeriod, EventPhase, Granularity, Target
 from streams.domain.policy import Policy
-from streams.domain.verdict import (
-    CERTAIN,
-    CRITICAL_SHORTFALL,
-    MAJOR_SHORTFALL,
-    RANK_AT_RISK,
-    RANK_BREACH,
-    RANK_INSUFFICIENT,
-    RANK_OK,
-    RANK_TICKET,
-    ROUNDING,
-    Line,
-    Severity,
-    Verdict,
-    n_needed,
-    status_of_rank,
-)
+from streams.domain.verdict import Line, Verdict
 from streams.domain.window import PANE_MS, PANES_PER_DAY, day_start_ms
 from streams.reference.types import Reference
 from streams.stages.columns import Array, Bools, Floats, Ints
+from streams.stages.lines import NONE, LineTable, Verdicts, longer, no_verdicts, verdict_at
 from streams.stages.scopes import Scopes
-from streams.stages.windows import MATURE, Span, Windows
+from streams.stages.windows import MATURE, Moves, Span, Windows
 
 EVIDENCE: Final = frozenset({"n", "covered", "bounds"})
 """What of a verdict may change without the verdict having changed."""
 
-NONE: Final = -1
-"""No severity, no category, no event period."""
+NEVER: Final = 1 << 62
+"""A group that will not come."""
+
+SUMS: Final = 3
+"""What a line sums up: mature parcels, covered ones, and young ones without a registration."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
-    """Verdicts of all scopes, as columns of one length.
+class Turns:
+    """The verdicts of ticks that were gone through together, in order of tick, then scope.
 
-    `ranks` are those of `domain.verdict`; `periods` are places in the list of the period ids known to
-    the `Judge`.
+    It has those on scopes whose parcels have changed at a tick.
+
+    Attributes:
+        ticks: Tick of each verdict.
+        scopes: Its scope.
+        verdicts: Itself.
+        lines: The worst line that it is of.
+        pending: Young parcels without a registration of that line.
+
     """
 
-    ranks: Ints
-    severities: Ints
-    targets: Floats
-    categories: Ints
-    periods: Ints
-    n: Floats
-    covered: Floats
-    bounds: Floats
-    clear: Bools
+    ticks: Ints
+    scopes: Ints
+    verdicts: Verdicts
+    lines: Ints
+    pending: Ints
 
     def __len__(self) -> int:
-        return len(self.ranks)
+        return len(self.ticks)
 
-
-def no_verdicts(count: int) -> Verdicts:
-    """Return columns of verdicts worse than which is every line's."""
-    return Verdicts(
-        ranks=np.zeros(count, np.intp),
-        severities=np.full(count, NONE, np.intp),
-        targets=np.zeros(count),
-        categories=np.full(count, NONE, np.intp),
-        periods=np.full(count, NONE, np.intp),
-        n=np.zeros(count),
-        covered=np.zeros(count),
-        bounds=np.ones(count),
-        clear=np.zeros(count, np.bool_),
-    )
-
-
-def longer(verdicts: Verdicts, count: int) -> Verdicts:
-    """Return the verdicts, followed by those of `no_verdicts` up to `count` scopes."""
-    new = no_verdicts(count - len(verdicts))
-    columns = {
-        name: np.concatenate([getattr(verdicts, name), getattr(new, name)])
-        for name in Verdicts.__slots__
-    }
-    return Verdicts(**columns)
-
-
-def wilson_uppers(rates: Floats, n: Floats, z: float) -> Floats:
-    """Return the upper bounds of `domain.rate.wilson_upper`; n must be positive."""
-    square = z * z
-    centre = rates + square / (2.0 * n)
-    spread = z * np.sqrt(rates * (1.0 - rates) / n + square / (4.0 * n * n))
-    bounds: Floats = (centre + spread) / (1.0 + square / n)
-    return bounds
-
-
-class LineTable:
-    """The lines of `domain.verdict`, one row each, as columns that spread over scopes."""
-
-    def __init__(self, lines: Sequence[Line], periods: Sequence[int], policy: Policy) -> None:
-        """Take lines and the numbers of their periods."""
-
-        def column(values: Iterable[float]) -> Floats:
-            return np.fromiter(values, np.float64).reshape(-1, 1)
-
-        self._policy: Final = policy
-        self.targets: Final = column(line.target for line in lines)
-        self.certain: Final = self.targets >= CERTAIN
-        self.n_needed: Final = column(n_needed(line) for line in lines)
-        margin = policy.clear_margin
-        self.margins: Final = column(min(1.0, line.target + margin) - ROUNDING for line in lines)
-        self.least_severities: Final = np.array(
-            [Severity.MINOR + line.l1_core for line in lines], np.intp
+    def take(self, index: Array | slice) -> "Turns":
+        """Return the verdicts at an index, a mask or a slice."""
+        return Turns(
+            self.ticks[index],
+            self.scopes[index],
+            self.verdicts.take(index),
+            self.lines[index],
+            self.pending[index],
         )
-        self.categories: Final = np.array(
-            [NONE if line.category is None else line.category for line in lines], np.intp
-        )
-        self.periods: Final = np.array(periods, np.intp)
 
-    def judge(self, n: Floats, covered: Floats, applies: Bools) -> tuple[Verdicts, Ints]:
-        """Return each scope's verdict, and the line that it is of.
 
-        All arguments have a row for each line and a column for each scope; every scope's line must
-        apply somewhere, or it is left with rank 0.
-        """
-        some = np.maximum(n, 1.0)
-        rates = covered / some
-        page = wilson_uppers(rates, some, self._policy.z_page)
-        ticket = wilson_uppers(rates, some, self._policy.z_ticket)
-        enough = n >= self.n_needed
-        ranks = np.where(rates < self.targets, RANK_AT_RISK, RANK_OK)
-        ranks[ticket < self.targets] = RANK_TICKET
-        ranks[page < self.targets] = RANK_BREACH
-        if self.certain.any():
-            every = np.where(covered < n, RANK_BREACH, RANK_OK)
-            ranks = np.where(self.certain, every, ranks)
-        ranks[~enough] = RANK_INSUFFICIENT
-        ranks[~applies] = 0
-        shortfalls = np.where(enough, self.targets - rates, 0.0)
-        worst = self._worst(ranks, shortfalls)
-        at = (worst, np.arange(n.shape[1]))
-        judged = enough & applies
-        unclear = judged & (rates < self.margins)
-        clear = np.logical_and(judged.any(axis=0), ~unclear.any(axis=0))
-        rank, shortfall = ranks[at], shortfalls[at]
-        bounds = np.where(rank == RANK_TICKET, ticket[at], page[at])
-        found = Verdicts(
-            ranks=rank,
-            severities=self._severities(rank, shortfall, worst),
-            targets=self.targets[worst, 0],
-            categories=self.categories[worst],
-            periods=self.periods[worst],
-            n=n[at],
-            covered=covered[at],
-            bounds=np.where(n[at] > 0, bounds, 1.0),
-            clear=clear,
-        )
-        return found, worst
-
-    def _worst(self, ranks: Ints, shortfalls: Floats) -> Ints:
-        """Return each scope's worst line: by rank, shortfall, target, and then the earliest."""
-        if len(ranks) == 1:
-            return np.zeros(ranks.shape[1], np.intp)
-        left = ranks == ranks.max(axis=0)
-        for column in (shortfalls, self.targets):
-            values = np.where(left, column, -np.inf)
-            left = values == values.max(axis=0)
-        first: Ints = left.argmax(axis=0)
-        return first
-
-    def _severities(self, ranks: Ints, shortfalls: Floats, lines: Ints) -> Ints:
-        steps = self.least_severities[lines]
-        steps += shortfalls >= MAJOR_SHORTFALL - ROUNDING
-        steps += shortfalls >= CRITICAL_SHORTFALL - ROUNDING
-        found = np.where(ranks == RANK_BREACH, np.minimum(steps, Severity.CRITICAL), NONE)
-        found[ranks == RANK_TICKET] = Severity.MINOR
-        return found
+def no_turns() -> Turns:
+    """Return columns of length zero."""
+    nothing = np.empty(0, np.intp)
+    return Turns(nothing, nothing, no_verdicts(0), lines=nothing, pending=nothing)
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line and the parcels that it is about: groups by number, each with its scope."""
+    """A line and the parcels that it is about.
+
+    Groups are numbered in the order of ticks, so "once group g is there" tells a time too.
+
+    Attributes:
+        line: Its target,
+        granularity: and of which scopes it is one.
+        period: The number of its event period.
+        scope_of: The scope of each group; NONE where its parcels are not meant.
+        since: By scope, the group with which the line begins to apply.
+        until: By scope, the group with which it ceases to.
+        span: Panes outside which mature parcels do not count; None for the whole business day.
+
+    """
 
     line: Line
+    granularity: Granularity
     period: int
-    groups: Ints
-    scopes: Ints
-    applies: Bools
-    span: Span | None  # None for the whole business day.
+    scope_of: Ints
+    since: Ints
+    until: Ints
+    span: Span | None
+
+    @property
+    def name(self) -> tuple[Line, Granularity, Span | None]:
+        """What tells it from the others of its day."""
+        return self.line, self.granularity, self.span
 
 
 class _Bench:
-    """The lines of one business day, ready to be judged again and again."""
+    """The lines of one business day, with their sums as of some tick."""
 
-    def __init__(self, lines: Sequence[_Line], count: int, policy: Policy) -> None:
-        self._lines: Final = lines
-        self._count: Final = count
+    def __init__(
+        self, lines: Sequence[_Line], count: int, policy: Policy, spans: Container[Span]
+    ) -> None:
+        """Take lines over `count` scopes; one whose span is not among the kept ones applies nowhere."""
+        self.lines: Final = lines
+        self.count: Final = count
         self._table: Final = LineTable(
             [line.line for line in lines], [line.period for line in lines], policy
         )
-        self._applies: Final = np.zeros((len(lines), count), np.bool_)
+        self._since: Final = np.zeros((len(lines), count), np.intp)
+        self._until: Final = np.zeros((len(lines), count), np.intp)
+        self._bare = False  # Whether there may be scopes without any line.
         for at, line in enumerate(lines):
-            self._applies[at] = line.applies
-        whole = [at for at, line in enumerate(lines) if line.span is None]
-        self._parts: Final = [(at, line) for at, line in enumerate(lines) if line.span is not None]
-        nothing = np.empty(0, np.intp)
-        self._groups = np.concatenate([nothing, *(lines[at].groups for at in whole)])
-        self._keys = np.concatenate([nothing, *(lines[at].scopes + at * count for at in whole)])
-        self._n: Floats = np.zeros(self._applies.shape)
-        self._covered: Floats = np.zeros(self._applies.shape)
-        self._fresh = True
+            self._since[at], self._until[at] = line.since, line.until
+            if line.span is not None and line.span not in spans:
+                self._since[at] = NEVER
+                self._bare = True
+        self.groups = 0  # How many there were at the last tick that was judged.
+        self.sums: Floats | None = None  # By what is summed up, line and scope.
+        self._first = 0
+        self._pending: Floats = np.zeros(
+            (len(lines), 1, count)
+        )  # By line, tick from the first, scope.
         self.worst: Ints = np.zeros(count, np.intp)
 
-    def judge(self, windows: Windows, day: int) -> tuple[Ints, Verdicts]:
-        """Return the scopes whose sums have changed since the last time, and their verdicts."""
-        n, covered, applies = self._line_sums(windows, day)
-        if self._fresh:
-            self._fresh = False
-            touched = np.arange(self._count)
-        else:
-            touched = ((n != self._n) | (covered != self._covered)).any(axis=0).nonzero()[0]
-        self._n, self._covered = n, covered
-        if not self._lines or not len(touched):
-            return touched, no_verdicts(len(touched))
-        if len(touched) == self._count:
-            found, self.worst = self._table.judge(n, covered, applies)
-        else:
-            found, self.worst[touched] = self._table.judge(
-                n[:, touched], covered[:, touched], applies[:, touched]
-            )
-        if applies is not self._applies:
+    def go_on_from(self, before: "_Bench") -> None:
+        """Begin where a bench of the same day and of fewer groups stands, unless its lines were others."""
+        if [line.name for line in self.lines] != [line.name for line in before.lines]:
+            return
+        known = slice(0, before.count)
+        self.groups = before.groups
+        self.worst[known] = before.worst
+        if before.sums is not None:
+            self.sums = np.zeros((SUMS, len(self.lines), self.count))
+            self.sums[:, :, known] = before.sums
+
+    def judge_all(self, windows: Windows, day: int) -> Verdicts:
+        """Return the verdicts on all scopes as the windows stand, and go on from there."""
+        if not self.lines:
+            return no_verdicts(self.count)
+        self.groups = len(self.lines[0].scope_of)
+        self.sums = self._sums_of(windows, day)
+        self._pending = self.sums[2][:, np.newaxis]
+        applies = (self._since < self.groups) & (self._until >= self.groups)
+        found, self.worst = self._judged(self.sums[0], self.sums[1], applies)
+        return found
+
+    def turns(self, windows: Windows, day: int, *, first: int, groups: Ints) -> Turns:
+        """Judge the ticks from `first` on; `groups` has for each how many groups there were then.
+
+        Returned are the scopes whose mature parcels have changed since the tick before, or to which a
+        line applies anew; at the very first tick that is all.
+        """
+        steps = self._steps(windows.take_moves().of_day(day), first, len(groups))
+        if self.sums is None:
+            self.sums = self._sums_of(windows, day) - steps.sum(axis=2)
+        begin, after = self.sums, steps.cumsum(axis=2)
+        self.sums = begin + after[:, :, -1]
+        self._first, self._pending = first, begin[2][:, np.newaxis] + after[2]
+        touched = (steps[:2] != 0).any(axis=(0, 1)) | self._anew(groups)
+        ticks, scopes = touched.nonzero()
+        if not len(ticks):
+            return no_turns()
+        n, covered = begin[:2, :, scopes] + after[:2, :, ticks, scopes]
+        then = groups[ticks]
+        applies = (self._since[:, scopes] < then) & (self._until[:, scopes] >= then)
+        found, worst = self._judged(n, covered, applies)
+        pending = self._pending[worst, ticks, scopes].astype(np.intp)
+        return Turns(first + ticks, scopes, found, lines=worst, pending=pending)
+
+    def _judged(self, n: Floats, covered: Floats, applies: Bools) -> tuple[Verdicts, Ints]:
+        found, worst = self._table.judge(n, covered, applies)
+        if self._bare:
             bare = found.ranks == 0
             found.targets[bare] = 0.0
             found.categories[bare] = found.periods[bare] = NONE
-        return touched, found
+        return found, worst
 
-    def _line_sums(self, windows: Windows, day: int) -> tuple[Floats, Floats, Bools]:
-        """Return each line's mature and covered parcels by scope, and where it applies."""
-        mature = windows.day_columns(day)[MATURE:]
-        n = self._sums(mature[0])
-        covered = self._sums(mature[1] + mature[2])
-        applies = self._applies
-        for at, line in self._parts:
-            assert line.span is not None
-            span = windows.spans.get(line.span)
-            if span is None:  # A part of a day that is long past.
-                applies = applies.copy()
-                applies[at] = False
-                continue
-            n[at] = self._part_sums(line, span[0])
-            covered[at] = self._part_sums(line, span[1] + span[2])
-        return n, covered, applies
-
-    def _sums(self, column: Array) -> Floats:
-        size = len(self._lines) * self._count
-        sums = np.bincount(self._keys, column[self._groups], size).astype(np.float64, copy=False)
-        return sums.reshape(-1, self._count)
-
-    def _part_sums(self, line: _Line, column: Array) -> Floats:
-        sums = np.bincount(line.scopes, column[line.groups], self._count)
-        return sums.astype(np.float64, copy=False)
-
-    def pending(self, windows: Windows, day: int) -> Ints:
-        """Return, by scope, the young, unregistered parcels of the worst line's groups."""
+    def _sums_of(self, windows: Windows, day: int) -> Floats:
+        """Sum up what the windows hold of a day's groups."""
+        sums = np.zeros((SUMS, len(self.lines), self.count))
         columns = windows.day_columns(day)
-        waiting = columns[0] - columns[1] - columns[2]
-        waiting -= columns[MATURE] - columns[MATURE + 1] - columns[MATURE + 2]
-        found = np.zeros(self._count, np.intp)
-        sums = self._sums(waiting)
-        for at, line in self._parts:
-            sums[at] = self._part_sums(line, waiting)
-        if self._lines:
-            found[:] = sums[self.worst, np.arange(self._count)]
+        mature, covered = columns[MATURE], columns[MATURE + 1] + columns[MATURE + 2]
+        pending = columns[0] - columns[1] - columns[2] - mature + covered
+        for at, line in enumerate(self.lines):
+            groups = (line.scope_of >= 0).nonzero()[0]
+            scopes = line.scope_of[groups]
+            kinds = (mature, covered, pending)
+            span = None if line.span is None else windows.spans.get(line.span)
+            if span is not None:
+                kinds = (span[0], span[1] + span[2], pending)
+            for kind, column in enumerate(kinds):
+                sums[kind, at] = np.bincount(scopes, column[groups], self.count)
+        return sums
+
+    def _steps(self, moves: Moves, first: int, length: int) -> Floats:
+        """Return how much each sum changes: by what is summed up, line, tick and scope."""
+        steps = np.zeros((SUMS, len(self.lines), length, self.count))
+        if not len(moves.ticks):
+            return steps
+        rows = (moves.ticks - first) * self.count
+        for at, line in enumerate(self.lines):
+            scopes = line.scope_of[moves.groups]
+            meant = counted = scopes >= 0
+            places = np.where(meant, rows + scopes, 0)
+            if line.span is not None:
+                counted = meant & (moves.panes >= line.span[0]) & (moves.panes < line.span[1])
+            for kind, column in enumerate(
+                (moves.mature * counted, moves.covered * counted, moves.pending * meant)
+            ):
+                sums = np.bincount(places, column, length * self.count)
+                steps[kind, at] = sums.reshape(length, self.count)
+        return steps
+
+    def _anew(self, groups: Ints) -> Bools:
+        """Return, by tick and scope, whether a line begins to apply."""
+        anew = np.zeros((len(groups), self.count), np.bool_)
+        for at, now in enumerate(groups.tolist()):
+            if now > self.groups:
+                anew[at] = ((self._since >= self.groups) & (self._since < now)).any(axis=0)
+                self.groups = now
+        return anew
+
+    def pending(self, tick: int) -> Ints:
+        """Return, by scope, the worst line's young, unregistered parcels at a tick that `turns` was given."""
+        found = np.zeros(self.count, np.intp)
+        if self.lines:
+            at = min(tick - self._first, self._pending.shape[1] - 1)
+            found[:] = self._pending[self.worst, at, np.arange(self.count)]
         return found
 
 
@@ -288,7 +249,7 @@ class Judge:
         self._policy: Final = policy
         self._scopes: Final = scopes
         self._windows: Final = windows
-        self._bench = _Bench([], 0, policy)
+        self._bench = _Bench([], 0, policy, ())
         self.period_ids: list[str] = []
         self.current = no_verdicts(0)
         self.day = 0
@@ -298,31 +259,69 @@ class Judge:
         self.day = day
         self._bench = self._bench_of(reference, day, judged_ms)
 
-    def judge(self) -> Ints:
-        """Make new verdicts; return the scopes of which more than the evidence has changed."""
-        touched, after = self._bench.judge(self._windows, self.day)
+    def grow(self, reference: Reference, judged_ms: int) -> None:
+        """Judge new groups as well, by the same targets as before."""
+        before = self._bench
+        self._bench = self._bench_of(reference, self.day, judged_ms)
+        self._bench.go_on_from(before)
+
+    def turns(self, first: int, groups: Ints) -> Turns:
+        """Make the verdicts of the ticks from `first` on, from what the windows have been given of them.
+
+        `groups` has for each tick how many groups there were then. `follow` makes them the present ones.
+        """
+        turns = self._bench.turns(self._windows, self.day, first=first, groups=groups)
         if len(self.current) < self._scopes.count:
             self.current = longer(self.current, self._scopes.count)
-        changed = np.zeros(len(touched), np.bool_)
+        return turns
+
+    def follow(self, turns: Turns) -> Bools:
+        """Take verdicts as the present ones; return of which more than the evidence is new."""
+        if not len(turns):
+            return np.empty(0, np.bool_)
+        # Where a scope has several, each is compared with the one before it, and the last remains.
+        order = np.argsort(turns.scopes, kind="stable")
+        again = turns.scopes[order[1:]] == turns.scopes[order[:-1]]
+        later, earlier = order[1:][again], order[:-1][again]
+        changed = np.zeros(len(turns), np.bool_)
         for name in Verdicts.__slots__:
-            before, now = getattr(self.current, name), getattr(after, name)
+            present, now = getattr(self.current, name), getattr(turns.verdicts, name)
             if name not in EVIDENCE:
-                changed |= before[touched] != now
-            before[touched] = now
-        return touched[changed]
+                before = present[turns.scopes]
+                before[later] = now[earlier]
+                changed |= before != now
+            present[turns.scopes] = now
+        self._bench.worst[turns.scopes] = turns.lines
+        return changed
+
+    def present(self, scopes: Ints, tick: int) -> Turns:
+        """Return the present verdicts on scopes, as those of a tick; see `pending`."""
+        return Turns(
+            np.full(len(scopes), tick),
+            scopes,
+            self.current.take(scopes),
+            lines=self._bench.worst[scopes],
+            pending=self.pending(tick)[scopes],
+        )
+
+    def resume(self) -> None:
+        """Go on from the windows as they stand; all verdicts on them have been made."""
+        self._bench.judge_all(self._windows, self.day)
 
     def verdicts_of_day(self, reference: Reference, day: int, judged_ms: int) -> Verdicts:
         """Return the verdicts on another day, by the targets that were active at its end."""
-        _, found = self._bench_of(reference, day, judged_ms).judge(self._windows, day)
-        return found
+        return self._bench_of(reference, day, judged_ms).judge_all(self._windows, day)
 
     def verdict(self, scope: int) -> Verdict:
         """Return one scope's present verdict."""
         return verdict_at(self.current, scope, self.period_ids, self._policy)
 
-    def pending(self) -> Ints:
-        """Return, by scope, the young, unregistered parcels of the judged day and worst line."""
-        return self._bench.pending(self._windows, self.day)
+    def pending(self, tick: int) -> Ints:
+        """Return, by scope, the worst line's young, unregistered parcels of the judged day.
+
+        The tick must be one of the last `turns`, and its verdicts the present ones.
+        """
+        return self._bench.pending(tick)
 
     def spans(self, reference: Reference, days: Sequence[int]) -> list[Span]:
         """Return the spans that lines of these days need: the rest of a period's first day."""
@@ -345,27 +344,33 @@ class Judge:
 
     def _bench_of(self, reference: Reference, day: int, judged_ms: int) -> _Bench:
         lines = self._lines_of(reference, day, judged_ms)
-        return _Bench(lines, self._scopes.count, self._policy)
+        return _Bench(lines, self._scopes.count, self._policy, self._windows.spans)
 
     def _lines_of(self, reference: Reference, day: int, judged_ms: int) -> list[_Line]:
         lines = []
         for granularity in self._scopes.granularities:
             event = self._event_lines(reference, granularity, day=day, judged_ms=judged_ms)
-            lines += [line for line in event if line.applies.any()]
-            ruled = np.zeros(self._scopes.count, np.bool_)
+            lines += [line for line in event if (line.since < NEVER).any()]
+            ruled = np.full(self._scopes.count, NEVER)
             for line in event:
-                ruled |= line.applies
+                np.minimum(ruled, line.since, out=ruled)
             routine = self._routine_line(granularity, ruled)
-            if routine.applies.any():
+            if (routine.since < routine.until).any():
                 lines.append(routine)
         return lines
 
-    def _routine_line(self, granularity: Granularity, ruled: Bools) -> _Line:
-        scopes = self._scopes.of_groups(granularity)
-        applies = np.zeros(self._scopes.count, np.bool_)
-        applies[scopes] = True
+    def _routine_line(self, granularity: Granularity, ruled: Ints) -> _Line:
+        """Return the line of the routine target, which applies until a group comes that is ruled."""
+        scope_of = self._scopes.of_groups(granularity)
         line = Line(self._policy.routine_target, self._n_min(granularity))
-        return _Line(line, NONE, np.arange(len(scopes)), scopes, applies & ~ruled, None)
+        since = self._first_groups(np.arange(len(scope_of)), scope_of)
+        return _Line(line, granularity, NONE, scope_of, since=since, until=ruled, span=None)
+
+    def _first_groups(self, groups: Ints, scopes: Ints) -> Ints:
+        """Return, by scope, the first of the groups."""
+        first = np.full(self._scopes.count, NEVER)
+        np.minimum.at(first, scopes, groups)
+        return first
 
     def _n_min(self, granularity: Granularity) -> int:
         outlet = granularity is Granularity.OUTLET
@@ -390,10 +395,9 @@ class Judge:
             kind = (period.scope_bit, target.category)
             for stricter, other in zip(lines, kinds, strict=True):
                 if other == kind and (stricter.span or (0, 0)) <= (line.span or (0, 0)):
-                    loose = line.scopes[np.isin(line.groups, stricter.groups, invert=True)]
-                    applies = np.zeros_like(line.applies)
-                    applies[loose] = True
-                    line = replace(line, applies=line.applies & applies)
+                    loose = ((line.scope_of >= 0) & (stricter.scope_of < 0)).nonzero()[0]
+                    since = self._first_groups(loose, line.scope_of[loose])
+                    line = replace(line, since=np.maximum(line.since, since))
             lines.append(line)
             kinds.append(kind)
         return lines
@@ -407,9 +411,7 @@ class Judge:
         if target.category is not None:
             member = member & (self._scopes.group_categories == target.category)
         groups = np.flatnonzero(member)
-        scopes = self._scopes.of_groups(target.granularity)[groups]
-        applies = np.zeros(self._scopes.count, np.bool_)
-        applies[scopes] = True
+        scope_of = np.where(member, self._scopes.of_groups(target.granularity), NONE)
         core = period.phase_at(judged_ms) is EventPhase.CORE
         n_min = self._n_min(target.granularity) if target.n_min is None else target.n_min
         line = Line(
@@ -423,25 +425,12 @@ class Judge:
         first = period.start_ms // PANE_MS
         span = (first, day_first + PANES_PER_DAY) if first > day_first else None
         number = self.number_of(period.event_period_id)
-        return _Line(line, number, groups, scopes, applies, span)
-
-
-def verdict_at(
-    verdicts: Verdicts, scope: int, period_ids: Sequence[str], policy: Policy
-) -> Verdict:
-    """Return one scope's verdict."""
-    rank, period = int(verdicts.ranks[scope]), int(verdicts.periods[scope])
-    severity, category = int(verdicts.severities[scope]), int(verdicts.categories[scope])
-    return Verdict(
-        status=status_of_rank(rank),
-        ticket=rank == RANK_TICKET,
-        severity=None if severity == NONE else Severity(severity),
-        target=float(verdicts.targets[scope]),
-        category=None if category == NONE else Category(category),
-        event_period_id=None if period == NONE else period_ids[period],
-        n=int(verdicts.n[scope]),
-        covered=int(verdicts.covered[scope]),
-        bound=float(verdicts.bounds[scope]),
-        bound_z=policy.z_ticket if rank == RANK_TICKET else policy.z_page,
-        clear=bool(verdicts.clear[scope]),
-    )
+        return _Line(
+            line,
+            target.granularity,
+            number,
+            scope_of,
+            since=self._first_groups(groups, scope_of[groups]),
+            until=np.full(self._scopes.count, NEVER),
+            span=span,
+        )

@@ -36,7 +36,8 @@ from streams.stages.figures import (
     ratios,
     rounded,
 )
-from streams.stages.judge import NONE, Judge, Verdicts, verdict_at
+from streams.stages.judge import Judge
+from streams.stages.lines import NONE, Verdicts, verdict_at
 from streams.stages.scopes import Scope, Scopes
 from streams.stages.stage import Output
 from streams.stages.windows import CORE, Span, Windows

@@ -5,6 +5,7 @@ by outlet, and changes of outlets' verdicts.
 """
 
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Final
 
 import msgspec
@@ -13,17 +14,17 @@ import numpy as np
 from streams.domain.cell import COUNTERS, PANE_BITS, PANE_MASK, UNIT_SHIFT, Counter
 from streams.domain.policy import Policy
 from streams.domain.verdict import RANK_TICKET
-from streams.domain.window import HOUR_MS, PANES_PER_DAY, SHANGHAI_OFFSET_PANES, TICK_MS
+from streams.domain.window import PANES_PER_DAY, SHANGHAI_OFFSET_PANES, TICK_MS
 from streams.records import changes, topics, verdicts
 from streams.records.changes import Header, Rows, concatenate, no_rows
 from streams.records.verdicts import VerdictChange
 from streams.reference.types import Outlet, ReferenceHistory
-from streams.stages.columns import Array, Int64s, Ints, distinct
+from streams.stages.columns import Array, Int64s, distinct
+from streams.stages.judge import Turns
 from streams.stages.scopes import OutletScopes
 from streams.stages.stage import Output
-from streams.stages.ticked import TickedStage
+from streams.stages.ticked import TICKS_PER_HOUR, TickedStage
 
-TICKS_PER_HOUR: Final = HOUR_MS // TICK_MS
 TOTALS_PARTITION: Final = 0
 UNIT_MASK: Final = (1 << UNIT_SHIFT) - 1
 
@@ -60,34 +61,51 @@ class RatePartition(TickedStage):
         cells = (pairs << UNIT_SHIFT | kind) << PANE_BITS | panes
         self._totals.append(Rows(rows.ticks, cells, rows.counters, rows.deltas))
 
-    def _verdicts_made(self, changed: Ints) -> None:
+    def _verdicts_made(self, first: int, turns: Turns) -> None:
         """Note the verdicts that have changed; at whole hours also the evidence of the bad ones."""
-        tick = self.windows.tick
-        due = changed
-        if tick % TICKS_PER_HOUR == 0:
-            bad = np.flatnonzero(self.judge.current.ranks >= RANK_TICKET)
-            due = np.union1d(changed, bad)
-        if not len(due):
-            return
-        pending = self.judge.pending()
-        numbers = self.outlets.unit_numbers
-        found = [
-            verdicts.change_of(
-                self.judge.verdict(unit),
-                tick=tick,
-                outlet=int(numbers[unit]),
-                day=self.judge.day,
-                pending=int(pending[unit]),
-            )
-            for unit in due.tolist()
-        ]
-        self._verdicts += sorted(found, key=lambda change: change.outlet)
+        told = turns.take(self._follow(turns))
+        if first % TICKS_PER_HOUR == 0:  # Which is gone through alone.
+            told = self._with_bad_ones(told, first)
+        if len(told):
+            self._verdicts += self._changes_of(told)
 
-    def _extra_tick(self) -> int | None:
+    def _with_bad_ones(self, told: Turns, tick: int) -> Turns:
+        """Return the present verdicts on these scopes, and on all others that are bad."""
+        bad = (self.judge.current.ranks >= RANK_TICKET).nonzero()[0]
+        return self.judge.present(np.union1d(told.scopes, bad), tick)
+
+    def _changes_of(self, told: Turns) -> list[VerdictChange]:
+        """Return verdicts as they are sent, in order of tick and outlet."""
+        numbers = self.outlets.unit_numbers[told.scopes]
+        order = np.lexsort((numbers, told.ticks))
+        told, numbers = told.take(order), numbers[order]
+        found = told.verdicts
+        ids = [*self.judge.period_ids, None]  # The last is that of no period, at NONE.
+        bound_z = np.where(found.ranks == RANK_TICKET, self.policy.z_ticket, self.policy.z_page)
+        rows = zip(
+            told.ticks.tolist(),
+            numbers.tolist(),
+            repeat(self.judge.day),
+            told.pending.tolist(),
+            found.ranks.tolist(),
+            found.severities.tolist(),
+            found.targets.tolist(),
+            found.categories.tolist(),
+            [ids[period] for period in found.periods.tolist()],
+            found.n.astype(np.int64).tolist(),
+            found.covered.astype(np.int64).tolist(),
+            found.bounds.tolist(),
+            bound_z.tolist(),
+            found.clear.tolist(),
+            strict=False,
+        )
+        return [VerdictChange(*row) for row in rows]
+
+    def _extra_tick(self, after: int) -> int | None:
         """Return the next whole hour, while a verdict is bad."""
         if not (self.judge.current.ranks >= RANK_TICKET).any():
             return None
-        return (max(self.tick, self.windows.tick) // TICKS_PER_HOUR + 1) * TICKS_PER_HOUR
+        return (after // TICKS_PER_HOUR + 1) * TICKS_PER_HOUR
 
     def _changes_out(self) -> list[Output]:
         """Return the records of `totals` for what has been applied since the last commit."""

@@ -6,6 +6,7 @@ know of the others of their enterprise.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -22,8 +23,9 @@ from streams.records.published import Evidence
 from streams.records.verdicts import VerdictChange
 from streams.reference.types import Outlet, ReferenceHistory
 from streams.stages.alerts import AlertDesk, DeskState, Entry, Finding, end_signal, finding_of
-from streams.stages.columns import Array, Bools, Ints
+from streams.stages.columns import Array, Bools, Ints, distinct
 from streams.stages.figures import RATE_DIGITS
+from streams.stages.judge import Turns, no_turns
 from streams.stages.scopes import RollupScopes, Scope, city_of
 from streams.stages.silence import Channels, Collapses, Place
 from streams.stages.stage import Output
@@ -61,6 +63,9 @@ class RollupPartition(TickedStage):
         self._counties: dict[str, set[str]] = {}  # By enterprise.
         self._silent: set[Place | str] = set()  # Places and enterprises with an open alert.
         self._touched: set[Place] = set()  # Places whose tally may have changed at this tick.
+        self._row_ticks: list[int] = []  # Ticks with rows among those that are gone through.
+        self._now = 0  # The tick of which the verdicts are followed.
+        self._scopes_now = 0  # How many scopes had been seen by then.
         self._pending: Ints | None = None  # By scope, at this tick, once somebody has asked.
         self._followed: object = None  # What was judged by when the alerts were last followed.
         self._sent = 0
@@ -95,18 +100,31 @@ class RollupPartition(TickedStage):
             self.desk.end_where(concerns, Signal.WITHDRAWN, now_ms=now_ms)
 
     def _rows_added(self, rows: Rows) -> None:
-        self._channels.move_to(self.windows.tick)
         self._channels.add(rows)
+        self._row_ticks = distinct(rows.ticks)
 
     # --- verdicts and alerts ---
 
-    def _verdicts_made(self, changed: Ints) -> None:
+    def _verdicts_made(self, first: int, turns: Turns) -> None:
+        """Follow the ticks at which there are rows, or anything else to do, one after the other."""
+        ticks = sorted({first, *self._row_ticks})
+        self._row_ticks = []
+        begins = turns.ticks.searchsorted([*ticks, ticks[-1] + 1]).tolist()
+        self._now = first - 1
+        for tick, part in zip(ticks, pairwise(begins), strict=True):
+            while (extra := self._extra_tick(self._now)) is not None and extra < tick:
+                self._follow_tick(extra, no_turns())
+            self._follow_tick(tick, turns.take(slice(*part)))
+
+    def _follow_tick(self, tick: int, turns: Turns) -> None:
         """Follow the outlets' verdicts, the roll-ups' own, and silent channels, into alerts."""
-        tick = self.windows.tick
         now_ms = tick * TICK_MS
+        self._now = tick
+        if len(turns):  # New scopes are among them, and have the highest numbers.
+            self._scopes_now = max(self._scopes_now, int(turns.scopes[-1]) + 1)
+        changed = turns.scopes[self._follow(turns)]
         self._pending = None
-        if self._channels.tick < tick:
-            self._channels.move_to(tick)
+        self._channels.move_to(tick)
         due: dict[int, Outlet] = {}
         for change in sorted(self._waiting.pop(tick, ()), key=lambda change: change.outlet):
             self._take_verdict(change, due)
@@ -165,7 +183,7 @@ class RollupPartition(TickedStage):
 
     def _rollup_finding(self, number: int, verdict: Verdict) -> Finding:
         if self._pending is None:
-            self._pending = self.judge.pending()
+            self._pending = self.judge.pending(self._now)
         return finding_of(verdict, day=self.judge.day, pending=int(self._pending[number]))
 
     def _evaluate(
@@ -193,7 +211,7 @@ class RollupPartition(TickedStage):
             outlet = self._outlets[number]
             if _hides(ended, self._outlet_scope(outlet)):
                 self._evaluate_outlet(number, outlet, now_ms)
-        for number in range(self.rollups.count):
+        for number in range(self._scopes_now):
             if _hides(ended, self.rollups.scope(number)):
                 self._evaluate_rollup(number, now_ms)
 
@@ -244,7 +262,7 @@ class RollupPartition(TickedStage):
 
     def _channel_signal(self, entry: Entry, enterprise_id: str, now_ms: int) -> Signal | None:
         """Return what this tick says to the open alert of a silent enterprise; None for nothing."""
-        sent = self.reference.enterprises.index(enterprise_id) in self._channels.sent
+        sent = self._channels.sent[self.reference.enterprises.index(enterprise_id)]
         clearing = entry.alert.state is AlertState.CLEARING
         since_ms = entry.alert.since_ms if clearing else now_ms
         if sent and now_ms - since_ms >= self.policy.silent_hold_ms:
@@ -277,7 +295,7 @@ class RollupPartition(TickedStage):
     def _follow_collapse(self, place: Place, now_ms: int) -> None:
         signal = self._collapses.signal(place)
         number = self.rollups.number_of(Granularity.ENTERPRISE_CITY, "|".join(place))
-        if number is None:
+        if number is None or number >= self._scopes_now:
             return  # An outlet that has moved here and collected nothing yet.
         scope = self.rollups.scope(number)
         entry = self.desk.entry(SILENT, scope)
@@ -285,7 +303,7 @@ class RollupPartition(TickedStage):
             return
         if signal is None:
             assert entry is not None
-            judged_ms = self._judged_ms(self.windows.tick)
+            judged_ms = self._judged_ms(self._now)
             signal = end_signal(self.reference, entry.finding.event_period_id, judged_ms)
         finding = self._collapse_finding(place, entry)
         self.desk.signal(SILENT, scope, signal, finding, now_ms=now_ms)
@@ -295,7 +313,7 @@ class RollupPartition(TickedStage):
     def _collapse_finding(self, place: Place, entry: Entry | None) -> Finding:
         tally = self._collapses.tally(place)
         evidence = Evidence(window="TODAY", breaching=tally.breaching, judged=tally.judged)
-        judged_ms = self._judged_ms(self.windows.tick)
+        judged_ms = self._judged_ms(self._now)
         periods = self._collapses.periods(place)
         breached = [p for p in self.reference.periods if p.event_period_id in periods]
         told = None if entry is None else entry.finding
@@ -362,15 +380,15 @@ class RollupPartition(TickedStage):
 
     def _tell_unknown(self, changed: set[Place | str]) -> None:
         """See to it that the scopes are published again whose verdicts are hidden or shown."""
-        numbers = [n for n in range(self.rollups.count) if _hides(changed, self.rollups.scope(n))]
-        self.verdicts_changed[np.array(numbers, np.intp)] = self.windows.tick
+        numbers = [n for n in range(self._scopes_now) if _hides(changed, self.rollups.scope(n))]
+        self.verdicts_changed[np.array(numbers, np.intp)] = self._now
         touched = np.zeros(len(self.windows.changed), np.bool_)
         for granularity in (Granularity.ENTERPRISE, Granularity.ENTERPRISE_CITY):
             scopes = self.rollups.of_groups(granularity)
             touched[: len(scopes)] |= np.isin(scopes, numbers)
         if self.windows.keeps_day(self.judge.day):
             seen = self.windows.day_changes(self.judge.day) > 0
-            self.windows.touch_day(self.judge.day, touched & seen)
+            self.windows.touch_day(self.judge.day, touched & seen, self._now)
 
     def _unknown(self) -> Bools:
         return np.array(
@@ -379,8 +397,7 @@ class RollupPartition(TickedStage):
 
     # --- ticks and output ---
 
-    def _extra_tick(self) -> int | None:
-        last = max(self.tick, self.windows.tick)
+    def _extra_tick(self, after: int) -> int | None:
         ticks = [
             self.desk.next_tick(),
             self._channels.next_tick(),
@@ -392,7 +409,7 @@ class RollupPartition(TickedStage):
             for phase in period.phases
             for bound_ms in (phase.start_ms, phase.end_ms)
         ]
-        return min((tick for tick in ticks if tick is not None and tick > last), default=None)
+        return min((tick for tick in ticks if tick is not None and tick > after), default=None)
 
     def _changes_out(self) -> list[Output]:
         self._sent = len(self.desk.outputs)
@@ -443,6 +460,7 @@ class RollupPartition(TickedStage):
     def _use_restored_reference(self) -> None:
         super()._use_restored_reference()
         self._followed = self._judged_by
+        self._scopes_now = self.rollups.count
 
 
 def outlet_scope(outlet: Outlet) -> Scope:

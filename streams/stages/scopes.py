@@ -107,9 +107,9 @@ class _Groups:
         # restart, gives the same numbers as following them tick by tick.
         seen, first = np.unique(new >> UNIT_SHIFT, return_index=True)
         added = seen[np.argsort(first)]
-        added = added[np.isin(added, self._units.keys, invert=True)]
+        added = added[~self._units.known(added)]
         self._units.extend(added)
-        units = self._units.find(new >> UNIT_SHIFT)
+        units = self._units.numbers(new >> UNIT_SHIFT)
         self._group_units = np.concatenate([self._group_units, units])
         categories = (new >> CATEGORY_SHIFT & CATEGORY_MASK).astype(np.intp)
         self.group_categories = np.concatenate([self.group_categories, categories])

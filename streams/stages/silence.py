@@ -39,6 +39,7 @@ REGISTRATIONS: Final = (
 """Whatever of these rises shows that the channel sends."""
 
 _LOOSE: Bools = np.array([category in LOOSE_CATEGORIES for category in Category], np.bool_)
+_NOBODY: Bools = np.zeros(ENTERPRISES_MAX, np.bool_)
 _SENT: Bools = np.array([counter in REGISTRATIONS for counter in Counter], np.bool_)
 
 
@@ -51,32 +52,44 @@ class Channels:
         self.tick = 0
         self._collected: Int64s = np.zeros((self._ticks, ENTERPRISES_MAX), np.int64)
         self._waiting_since: Int64s = np.zeros(ENTERPRISES_MAX, np.int64)
-        self.sent: set[int] = set()  # Enterprises with a registration at the tick.
+        self._coming: dict[int, tuple[Int64s, Bools]] = {}  # By tick: collections, and who sends.
+        self.sent: Bools = _NOBODY  # Enterprises with a registration at the tick.
+
+    def add(self, rows: Rows) -> None:
+        """Take the rows of ticks to come, from all sources, in order of ticks."""
+        if int(rows.deltas.min()) < 0:
+            rows = summed(rows)  # A count that only moved between sources is no sign of life.
+        if not len(rows):
+            return
+        groups = rows.cells >> PANE_BITS
+        rising = (rows.deltas > 0) & _LOOSE[groups >> CATEGORY_SHIFT & CATEGORY_MASK]
+        first, last = int(rows.ticks[0]), int(rows.ticks[-1])
+        places = (rows.ticks - first) * ENTERPRISES_MAX + (
+            groups >> (UNIT_SHIFT + ENTERPRISE_SHIFT)
+        )
+        shape = (last - first + 1, ENTERPRISES_MAX)
+        collected = rising & (rows.counters == Counter.ELIGIBLE)
+        sums = np.bincount(places, rows.deltas * collected, shape[0] * shape[1])
+        sent = np.bincount(places, rising & _SENT[rows.counters], shape[0] * shape[1])
+        self._coming = dict(
+            zip(
+                range(first, last + 1),
+                zip(sums.astype(np.int64).reshape(shape), sent.reshape(shape) > 0, strict=True),
+                strict=True,
+            )
+        )
 
     def move_to(self, tick: int) -> None:
         """Begin a tick."""
         passed = min(tick - self.tick, self._ticks)
         self._collected[np.arange(tick - passed + 1, tick + 1) % self._ticks] = 0
         self.tick = tick
-        self.sent = set()
-
-    def add(self, rows: Rows) -> None:
-        """Add the rows of the present tick, from all sources."""
-        if int(rows.deltas.min()) < 0:
-            rows = summed(rows)  # A count that only moved between sources is no sign of life.
-        groups = rows.cells >> PANE_BITS
-        rising = (rows.deltas > 0) & _LOOSE[groups >> CATEGORY_SHIFT & CATEGORY_MASK]
-        enterprises = groups >> (UNIT_SHIFT + ENTERPRISE_SHIFT)
-        collected = rising & (rows.counters == Counter.ELIGIBLE)
-        sums = np.bincount(
-            enterprises[collected], weights=rows.deltas[collected], minlength=ENTERPRISES_MAX
-        ).astype(np.int64)
-        self._collected[self.tick % self._ticks] += sums
-        sent = enterprises[rising & _SENT[rows.counters]]
-        self.sent = set(np.flatnonzero(np.bincount(sent, minlength=1)).tolist())
-        begins = (sums > 0) & (self._waiting_since == 0)
-        self._waiting_since[begins] = self.tick
-        self._waiting_since[sent] = 0
+        sums, self.sent = self._coming.pop(tick, (None, _NOBODY))
+        if sums is None:
+            return
+        self._collected[tick % self._ticks] = sums
+        self._waiting_since[(sums > 0) & (self._waiting_since == 0)] = tick
+        self._waiting_since[self.sent] = 0
 
     def silent(self) -> dict[int, int]:
         """Return the enterprises that are silent at the tick, with their collections meanwhile."""

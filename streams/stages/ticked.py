@@ -3,6 +3,10 @@
 At a tick, in this order: the reference data of the tick is used; panes mature and leave; the tick's rows
 are added; verdicts are made; business days are issued. A tick at which none of this can change anything
 is passed over, with the same result as going through it.
+
+What a tick costs is mostly not its rows, and ticks of one pane differ in their rows alone, unless another
+reference, target or day comes in. So they are gone through together: their rows are added at once, and
+the verdicts of all of them are made in columns. The result is the same as one after the other.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +18,8 @@ import numpy as np
 from streams.domain.policy import Policy
 from streams.domain.window import (
     DAY_MS,
+    HOUR_MS,
+    PANE_MS,
     TICK_MS,
     day_of,
     day_start_ms,
@@ -25,13 +31,16 @@ from streams.records.rejects import Reject
 from streams.reference.types import Reference, ReferenceHistory
 from streams.stages.columns import Array, Bools, Int64s, Ints, pack, unpack
 from streams.stages.days import DayBook, DayBookState
-from streams.stages.inbox import Inbox, InboxState, rows_of_ticks
-from streams.stages.judge import Judge, Verdicts
+from streams.stages.inbox import Inbox, InboxState
+from streams.stages.judge import Judge, Turns
+from streams.stages.lines import Verdicts
 from streams.stages.publish import Publisher, span_of
 from streams.stages.scopes import Scopes
 from streams.stages.stage import Batch, Drained, Output
 from streams.stages.windows import Windows, WindowsState
 
+TICKS_PER_PANE: Final = PANE_MS // TICK_MS
+TICKS_PER_HOUR: Final = HOUR_MS // TICK_MS
 STATE_FORMAT: Final = 1
 STATE_BYTES: Final = 850_000
 
@@ -94,13 +103,15 @@ class TickedStage:
         """Follow a change of the reference data; it is in use already."""
 
     def _rows_added(self, rows: Rows) -> None:
-        """Follow the rows of the present tick, which have just been added."""
+        """Follow the rows of ticks that are gone through together, which have just been added."""
 
-    def _verdicts_made(self, changed: Ints) -> None:
-        """Follow the verdicts of the present tick; `changed` lists whose have changed."""
+    def _verdicts_made(self, first: int, turns: Turns) -> None:
+        """Follow the verdicts of ticks that are gone through together, from `first` to the windows' tick."""
+        raise NotImplementedError
 
-    def _extra_tick(self) -> int | None:
+    def _extra_tick(self, after: int) -> int | None:
         """Return the next tick at which the subclass has to do something by itself, or None."""
+        del after
         return None
 
     def _changes_out(self) -> list[Output]:
@@ -204,25 +215,46 @@ class TickedStage:
         passed = self._inbox.passed_tick
         if passed is None or passed <= self.tick:
             return
-        waiting = rows_of_ticks(self._inbox.release(passed))
-        row_ticks = iter(waiting)
-        row_tick = next(row_ticks, None)
+        rows = self._inbox.release(passed)
+        begin, count = 0, len(rows)
         while True:
-            due = [tick for tick in (row_tick, self._next_tick(passed)) if tick is not None]
-            tick = min(due, default=passed + 1)
-            if tick > passed:
+            due = [self._next_tick(passed), int(rows.ticks[begin]) if begin < count else None]
+            first = min((tick for tick in due if tick is not None), default=passed + 1)
+            if first > passed:
                 break
-            self._go_through(tick, waiting.get(tick))
-            if tick == row_tick:
-                row_tick = next(row_ticks, None)
+            end = self._end_of_rows(rows, begin, first, passed)
+            self._go_through(first, rows.take(slice(begin, end)) if end > begin else None)
+            begin = end
         self.tick = passed
+
+    def _end_of_rows(self, rows: Rows, begin: int, first: int, passed: int) -> int:
+        """Return where the rows end of the ticks that can be gone through together, from `first` on."""
+        last = min((first // TICKS_PER_PANE + 1) * TICKS_PER_PANE - 1, passed)
+        if self._stands_out(first, last):
+            last = first
+        end = int(rows.ticks.searchsorted(last, side="right"))
+        if last > first and end > begin and self.windows.sees_new_day(rows.take(slice(begin, end))):
+            end = int(rows.ticks.searchsorted(first, side="right"))
+        return end
+
+    def _stands_out(self, first: int, last: int) -> bool:
+        """Return whether more than rows may come in at any of these ticks of one pane."""
+        days_tick = self.days.next_tick()
+        return (
+            first % TICKS_PER_HOUR == 0
+            or self._boundary is None
+            or self._boundary <= last
+            or (days_tick is not None and days_tick <= last)
+            or self.history.at(first * TICK_MS).edition != self.reference.edition
+            or self.history.at(last * TICK_MS).edition != self.reference.edition
+        )
 
     def _next_tick(self, passed: int) -> int | None:
         """Return the next tick at which something changes without rows; None if it is after `passed`."""
         if not self.windows.count:
             return None  # Nothing to judge yet.
         last = max(self.windows.tick, self.tick)
-        ticks = [self.windows.next_tick(), self.days.next_tick(), self._extra_tick()]
+        ticks = [self.windows.next_tick(), self.days.next_tick(), self._extra_tick(last)]
         ticks.append(self._boundary)
         if self.history.at((last + 1) * TICK_MS).edition != self.reference.edition:
             ticks.append(last + 1)
@@ -245,28 +277,37 @@ class TickedStage:
         """Return the last instant that is mature at a tick: its business day and its periods judge."""
         return tick * TICK_MS - self.policy.grace_alert_ms - 1
 
-    def _go_through(self, tick: int, rows: Rows | None) -> None:
-        reference = self.history.at(tick * TICK_MS)
+    def _go_through(self, first: int, rows: Rows | None) -> None:
+        """Go through a tick, or all from `first` to that of the last row, which are in one pane."""
+        reference = self.history.at(first * TICK_MS)
         renewed = reference.edition != self.reference.edition
-        mature = self.windows.move_to(tick)
+        self.windows.move_to(first)
         if renewed:
             self.reference = reference
             self.scopes.take(reference)
-            self.windows.changed[: self.windows.count] = tick
+            self.windows.changed[: self.windows.count] = first
+        known = self.windows.count
         grown = False
         if rows is not None:
-            mature |= self.windows.add(rows)
+            self.windows.add(rows)
             grown = self.scopes.follow(self.windows.groups)
             self._rows_added(rows)
         if renewed:
             self._take_reference()
-        if grown or renewed or self._boundary is None or tick >= self._boundary:
-            self._prepare(self._judged_by_now(tick), tick)
-            mature = True
-        changed = self.judge.judge() if mature else np.empty(0, np.intp)
-        self._note_verdicts(changed)
-        self._verdicts_made(changed)
+        if renewed or self._boundary is None or first >= self._boundary:
+            self._prepare(first)
+        elif grown:
+            self.judge.grow(self.reference, self._judged_ms(first))
+        self._verdicts_made(first, self.judge.turns(first, self._group_counts(first, known, rows)))
         self.days.move()
+
+    def _group_counts(self, first: int, known: int, rows: Rows | None) -> Ints:
+        """Return, for each tick from `first` to the present one, how many groups there were then."""
+        counts = np.full(self.windows.tick - first + 1, known)
+        if rows is not None and self.windows.count > known:
+            np.maximum.at(counts, rows.ticks - first, self.windows.row_groups + 1)
+            np.maximum.accumulate(counts, out=counts)
+        return counts
 
     def _judged_by_now(self, tick: int) -> JudgedBy:
         judged_ms = self._judged_ms(tick)
@@ -274,7 +315,8 @@ class TickedStage:
         names = tuple(None if phase is None else phase.value for phase in phases)
         return self.reference.edition, day_of(judged_ms), names
 
-    def _prepare(self, judged_by: JudgedBy, tick: int) -> None:
+    def _prepare(self, tick: int) -> None:
+        judged_by = self._judged_by_now(tick)
         if judged_by != self._judged_by:
             self._judged_by = judged_by
             self.windows.keep_spans([*self._period_spans(tick), *self._day_spans()])
@@ -295,12 +337,15 @@ class TickedStage:
         days = range(today - self.policy.final_close_ms // DAY_MS - 1, today + 1)
         return self.judge.spans(self.reference, days)
 
-    def _note_verdicts(self, changed: Ints) -> None:
+    def _follow(self, turns: Turns) -> Bools:
+        """Take verdicts as the present ones; return of which more than the evidence is new."""
+        changed = self.judge.follow(turns)
         more = self.scopes.count - len(self.verdicts_changed)
         if more:
             new = np.zeros(more, np.int64)
             self.verdicts_changed = np.concatenate([self.verdicts_changed, new])
-        self.verdicts_changed[changed] = self.windows.tick
+        self.verdicts_changed[turns.scopes[changed]] = turns.ticks[changed]
+        return changed
 
     # --- publishing ---
 
@@ -413,7 +458,7 @@ class TickedStage:
         judged_ms = self._judged_ms(tick)
         self._boundary = self._next_boundary(judged_ms)
         self.judge.prepare(self.reference, day_of(judged_ms), judged_ms)
-        self.judge.judge()  # Says nothing new, but whose line is the worst.
+        self.judge.resume()
 
 
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:

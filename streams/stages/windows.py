@@ -1,12 +1,15 @@
 """Sums of cells over the windows of time: panes, business days, trailing 24 hours, and spans.
 
-Everything is kept by *group* (unit, category, event scope) in dense columns, and moved on by whole ticks
-with a handful of numpy calls. Parcels of a pane are young until its end + grace; then the pane's sums
-join the mature sums, and later changes of the pane join them directly.
+Everything is kept by *group* (unit, category, event scope) in dense columns, and moved on with a handful
+of numpy calls. Parcels of a pane are young until its end + grace; then the pane's sums join the mature
+sums, and later changes of the pane join them directly.
+
+Panes mature and leave only at the first tick of a pane, so the rows of a pane's ticks can be added all at
+once, which costs hardly more than those of one tick. What they have changed when is in the `Moves`.
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -56,6 +59,40 @@ Span = tuple[int, int]
 """Panes [first, end) whose mature sums are kept apart: an event period, or its part of a first day."""
 
 
+class Moves(NamedTuple):
+    """Changes of core sums, as columns of one length: by rows, and by panes that have matured.
+
+    Attributes:
+        ticks: When.
+        panes: Whose parcels.
+        groups: And of which group.
+        mature: How many more mature parcels there are,
+        covered: of these, covered ones,
+        pending: and young ones without a registration.
+
+    """
+
+    ticks: Array
+    panes: Array
+    groups: Array
+    mature: Array
+    covered: Array
+    pending: Array
+
+    def of_day(self, day: int) -> "Moves":
+        """Return the changes of one business day's parcels."""
+        inside = (self.panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY == day
+        return self if inside.all() else Moves(*(column[inside] for column in self))
+
+
+def _together(parts: Sequence[Moves]) -> Moves:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Moves(*(np.empty(0, np.intp) for _ in Moves._fields))
+    return Moves(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
 class WindowsState(msgspec.Struct, frozen=True):
     """What a snapshot holds of the windows beside the arrays."""
 
@@ -86,6 +123,7 @@ class Windows:
         self.row_groups: Ints = np.empty(0, np.intp)
         self.tick = 0
         self.rows_dropped = 0
+        self._moves: list[Moves] = []
         self._capacity = 0
         self._newest = 0  # Last pane that has a place in the ring.
         self._young: set[int] = set()  # Panes with counts that have not matured.
@@ -133,8 +171,8 @@ class Windows:
 
     # --- moving on ---
 
-    def move_to(self, tick: int) -> bool:
-        """Let panes mature and leave, as of `tick`; return whether any mature sum has changed.
+    def move_to(self, tick: int) -> None:
+        """Let panes mature and leave, as of `tick`.
 
         No tick at which `next_tick` wanted to be called may be passed over.
         """
@@ -143,14 +181,17 @@ class Windows:
         self._turn_ring(pane_of(tick * TICK_MS) + self._ahead)
         self._turn_days(day_of(tick * TICK_MS))
         mature_before, trailing_from = self.mature_before, self._trailing_from
-        matured = sorted(pane for pane in self._young if pane < mature_before)
-        for pane in matured:
+        for pane in sorted(pane for pane in self._young if pane < mature_before):
             self._young.remove(pane)
             self._mature(pane)
         for pane in sorted(pane for pane in self._trailing if pane < trailing_from):
             self._trailing.remove(pane)
             self._leave(pane)
-        return bool(matured)
+
+    def take_moves(self) -> Moves:
+        """Return what has changed since the last call, in order of ticks."""
+        moves, self._moves = _together(self._moves), []
+        return moves
 
     def _turn_ring(self, newest: int) -> None:
         turned = min(newest - self._newest, self._ring_panes)
@@ -181,9 +222,12 @@ class Windows:
         for (first, end), span_sums in self.spans.items():
             if first <= pane < end:
                 np.add(span_sums, sums, out=span_sums)
-        touched = sums.any(axis=0)
-        self.changed[touched] = self.tick
-        self.day_changed[day % DAY_SLOTS][touched] = self.tick
+        groups = sums.any(axis=0).nonzero()[0]
+        self.changed[groups] = self.tick
+        self.day_changed[day % DAY_SLOTS][groups] = self.tick
+        eligible, covered = sums[0, groups], sums[1, groups] + sums[2, groups]
+        when, where = np.full_like(groups, self.tick), np.full_like(groups, pane)
+        self._moves.append(Moves(when, where, groups, eligible, covered, covered - eligible))
 
     def _leave(self, pane: int) -> None:
         sums = self._ring[pane % self._ring_panes]
@@ -193,72 +237,94 @@ class Windows:
 
     # --- taking changes in ---
 
-    def add(self, rows: Rows) -> bool:
-        """Add the rows of the present tick; return whether any mature sum has changed.
+    def sees_new_day(self, rows: Rows) -> bool:
+        """Return whether rows are of a business day that is kept and has had no changes."""
+        panes = rows.cells & PANE_MASK
+        first = max(day_of_pane(int(panes.min())), self._today - DAYS_BEHIND)
+        days = range(first, day_of_pane(int(panes.max())) + 1)
+        return not self._seen_days.issuperset(days)
 
-        `row_groups` then holds the rows' groups.
+    def add(self, rows: Rows) -> None:
+        """Add rows, in order of ticks: those of the present tick, and of ticks after it in the same pane.
+
+        The last row's tick is the present one then; `row_groups` holds the rows' groups. Rows of several
+        ticks may be of no day that `sees_new_day`.
         """
-        groups = self.row_groups = self.groups.find(rows.cells >> PANE_BITS)
+        groups = self.row_groups = self.groups.find(rows.cells >> PANE_BITS, rows.ticks)
         self._grow()
+        self.tick = int(rows.ticks[-1])
         panes = rows.cells & PANE_MASK
         days = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY
-        if int(panes.max()) > self._newest:
+        newest = int(panes.max())
+        if newest > self._newest:
+            tick = int(rows.ticks[panes == newest][0])
             raise PaneError(
-                f"a change of pane {int(panes.max())} at tick {self.tick}: stop its sender and "
+                f"a change of pane {newest} at tick {tick}: stop its sender and "
                 "rebuild the state from before it"
             )
         if int(days.min()) < self._today - DAYS_BEHIND:
             kept = days >= self._today - DAYS_BEHIND
             self.rows_dropped += int(len(kept) - kept.sum())
+            if not kept.any():
+                return
             rows, groups, panes, days = rows.take(kept), groups[kept], panes[kept], days[kept]
-        counters = rows.counters.astype(np.intp)
         slots = days % DAY_SLOTS
-        self.changed[groups] = self.tick
-        self.day_changed[slots, groups] = self.tick
+        self.changed[groups] = rows.ticks  # Where a group stands twice, the last tick remains.
+        self.day_changed[slots, groups] = rows.ticks
         self._seen_days.update(range(int(days.min()), int(days.max()) + 1))
-        self._add_to(self._days, (slots * DAY_COLUMNS + counters) * self._capacity + groups, rows)
+        counters = rows.counters.astype(np.intp)
+        at = (slots * DAY_COLUMNS + counters) * self._capacity + groups
+        np.add.at(self._days.reshape(-1), at, rows.deltas)
         core = counters < CORE
-        if core.all():
-            return self._add_core(rows.deltas, counters=counters, panes=panes, groups=groups)
-        return self._add_core(
-            rows.deltas[core], counters=counters[core], panes=panes[core], groups=groups[core]
-        )
+        if not core.all():
+            rows, groups, panes = rows.take(core), groups[core], panes[core]
+        if len(rows):
+            self._add_core(rows, groups, panes)
 
-    def _add_to(self, columns: Int32s, at: Ints, rows: Rows) -> None:
-        np.add.at(columns.reshape(-1), at, rows.deltas)
-
-    def _add_core(self, deltas: Int32s, *, counters: Ints, panes: Array, groups: Ints) -> bool:
+    def _add_core(self, rows: Rows, groups: Ints, panes: Array) -> None:
         """Add changes of the core counters to panes, trailing sums, and mature sums."""
-        if not len(deltas):
-            return False
+        deltas, counters = rows.deltas, rows.counters.astype(np.intp)
         at = counters * self._capacity + groups
-        oldest = self._newest - self._ring_panes + 1
+        oldest, trailing_from = self._newest - self._ring_panes + 1, self._trailing_from
         places = (panes % self._ring_panes) * (CORE * self._capacity) + at
-        mature = panes < self.mature_before
-        trailing = panes >= self._trailing_from
-        if int(panes.min()) < oldest:
-            kept = panes >= oldest
-            np.add.at(self._ring.reshape(-1), places[kept], deltas[kept])
-        else:
-            np.add.at(self._ring.reshape(-1), places, deltas)
-        flat = self._trail.reshape(-1)
-        np.add.at(flat, at[trailing], deltas[trailing])
+        ring, trail = self._ring.reshape(-1), self._trail.reshape(-1)
         seen = distinct(panes)
-        trailing_from, mature_before = self._trailing_from, self.mature_before
+        if seen[0] < oldest:
+            kept = panes >= oldest
+            np.add.at(ring, places[kept], deltas[kept])
+        else:
+            np.add.at(ring, places, deltas)
+        trailing = panes >= trailing_from
+        if seen[0] < trailing_from:
+            np.add.at(trail, at[trailing], deltas[trailing])
+        else:
+            np.add.at(trail, at, deltas)
         self._trailing.update(pane for pane in seen if pane >= trailing_from)
+        mature_before = self.mature_before
         self._young.update(pane for pane in seen if pane >= mature_before)
-        if not mature.any():
-            return False
-        at, panes, deltas = at[mature], panes[mature], deltas[mature]
-        trailing = trailing[mature]
-        np.add.at(flat, at[trailing] + CORE * self._capacity, deltas[trailing])
+        mature, eligible = panes < mature_before, counters == Counter.ELIGIBLE
+        self._moves.append(
+            Moves(
+                rows.ticks,
+                panes,
+                groups,
+                mature=deltas * (mature & eligible),
+                covered=deltas * (mature & ~eligible),
+                pending=np.where(eligible, deltas, -deltas) * ~mature,
+            )
+        )
+        if seen[0] < mature_before:
+            self._add_mature(at[mature], panes[mature], deltas[mature], trailing[mature])
+
+    def _add_mature(self, at: Ints, panes: Array, deltas: Int32s, trailing: Bools) -> None:
+        """Add changes of mature panes' core counters to the mature sums."""
+        np.add.at(self._trail.reshape(-1), at[trailing] + CORE * self._capacity, deltas[trailing])
         days = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY
         day_at = ((days % DAY_SLOTS) * DAY_COLUMNS + MATURE) * self._capacity + at
         np.add.at(self._days.reshape(-1), day_at, deltas)
         for (first, end), span in self.spans.items():
             inside = (panes >= first) & (panes < end)
             np.add.at(span.reshape(-1), at[inside], deltas[inside])
-        return True
 
     def _grow(self) -> None:
         capacity = capacity_for(len(self.groups), self._capacity)
@@ -336,9 +402,10 @@ class Windows:
         ticks: Int32s = self.day_changed[day % DAY_SLOTS]
         return ticks
 
-    def touch_day(self, day: int, groups: Bools) -> None:
-        """Say that what is told about a day's groups has changed at the present tick."""
-        self.day_changed[day % DAY_SLOTS][groups] = self.tick
+    def touch_day(self, day: int, groups: Bools, tick: int) -> None:
+        """Say that what is told about a day's groups has changed at a tick, or later as is known."""
+        ticks = self.day_changed[day % DAY_SLOTS]
+        ticks[groups] = np.maximum(ticks[groups], tick)
 
     # --- snapshots ---
 

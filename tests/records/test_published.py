@@ -9,6 +9,7 @@ from streams.domain.verdict import Line, judge_line
 from streams.records import changes, published, verdicts
 from streams.records.changes import Header, Rows, no_rows
 from streams.records.published import AlertRecord, Evidence, FirstIssue, Raised
+from streams.records.verdicts import VerdictChange
 
 ALERT = AlertRecord(
     id="RATE_BELOW_TARGET:OUTLET:O-1",
@@ -89,7 +90,22 @@ def test_a_verdict_survives_its_travel() -> None:
     line = Line(0.9, 20, Category.LOOSE, "EP", l1_core=True)
     for covered in (0, 14, 17, 20):
         verdict = judge_line(line, n=20, covered=covered, policy=Policy())
-        change = verdicts.change_of(verdict, tick=25_000_000, outlet=7, day=17_417, pending=3)
+        change = VerdictChange(
+            tick=25_000_000,
+            outlet=7,
+            day=17_417,
+            pending=3,
+            rank=verdict.rank,
+            severity=verdicts.NONE if verdict.severity is None else int(verdict.severity),
+            target=verdict.target,
+            category=verdicts.NONE if verdict.category is None else int(verdict.category),
+            event_period_id=verdict.event_period_id,
+            n=verdict.n,
+            covered=verdict.covered,
+            bound=verdict.bound,
+            bound_z=verdict.bound_z,
+            clear=verdict.clear,
+        )
         assert verdicts.decode(list(verdicts.encode([change]))) == [change]
         assert change.verdict == verdict
 

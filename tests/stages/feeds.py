@@ -145,12 +145,15 @@ def parcels(
 
 
 @st.composite
-def streams_of_rows(draw: st.DrawFn, *, outlets: int = 8) -> list[Row]:
-    """Draw changes as the match stage makes them: no more parcels are covered than collected."""
+def streams_of_rows(draw: st.DrawFn, *, outlets: int = 8, minutes: int = 200) -> list[Row]:
+    """Draw changes as the match stage makes them: no more parcels are covered than collected.
+
+    They are collected within so many minutes before and after the midnight before DAY.
+    """
     rows: list[Row] = []
     for _ in range(draw(st.integers(1, 25))):
         outlet = draw(st.integers(0, outlets - 1))
-        at = draw(st.integers(-200, 200))
+        at = draw(st.integers(-minutes, minutes))
         count = draw(st.integers(1, 30))
         covered = draw(st.integers(0, count))
         when = at + 1 + draw(st.integers(0, 240))

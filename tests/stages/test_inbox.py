@@ -11,7 +11,7 @@ from streams.domain.window import TICK_MS
 from streams.records import changes
 from streams.records.changes import Changes, Header, summed
 from streams.stages import inbox
-from streams.stages.inbox import GapError, Inbox, rows_of_ticks
+from streams.stages.inbox import GapError, Inbox
 from tests.stages.feeds import MIDNIGHT_TICK, a_cell, a_row, columns
 from tests.stages.plain import Row
 
@@ -106,10 +106,9 @@ def test_rows_wait_for_their_tick_and_come_in_its_order() -> None:
     box = Inbox(1)
     rows = [a_row(minute, a_cell(0, 0), Counter.ELIGIBLE, minute) for minute in (9, 3, 7)]
     box.take(a_record(rows=rows))
-    early = rows_of_ticks(box.release(START + 7))
-    assert list(early) == [START + 3, START + 7]
-    assert list(rows_of_ticks(box.release(START + 20))) == [START + 9]
-    assert rows_of_ticks(box.release(START + 30)) == {}
+    assert box.release(START + 7).ticks.tolist() == [START + 3, START + 7]
+    assert box.release(START + 20).ticks.tolist() == [START + 9]
+    assert box.release(START + 30).ticks.tolist() == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 3), st.integers(-5, 5)), max_size=60))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from streams.domain.category import Category
 from streams.domain.policy import Policy
 from streams.domain.verdict import Line, judge_line, worst
-from streams.stages.judge import LineTable, verdict_at
+from streams.stages.lines import LineTable, verdict_at
 
 POLICY = Policy()
 PERIODS = ["EP-A", "EP-B"]

@@ -103,13 +103,33 @@ def test_a_scope_names_what_it_lies_in_and_the_duty_group_of_most_of_its_outlets
     assert scopes.number_of(Granularity.CITY, "150200") is None
 
 
+def found(index: Index, *wanted: tuple[int, int]) -> list[int]:
+    """Return what keys, each with its time, are found to be."""
+    keys, when = zip(*wanted, strict=True) if wanted else ((), ())
+    numbers: list[int] = index.find(np.array(keys, np.int64), np.array(when, np.int32)).tolist()
+    return numbers
+
+
 def test_new_keys_are_numbered_in_rising_order_and_keep_their_numbers() -> None:
     index = Index()
-    assert index.find(np.array([30, 10, 30], np.int64)).tolist() == [1, 0, 1]
-    assert index.find(np.array([20, 10, 5], np.int64)).tolist() == [3, 0, 2]
+    assert found(index, (30, 1), (10, 1), (30, 1)) == [1, 0, 1]
+    assert found(index, (20, 2), (10, 2), (5, 2)) == [3, 0, 2]
     assert index.keys.tolist() == [10, 30, 5, 20]
-    assert index.find(np.empty(0, np.int64)).tolist() == []
-    assert Index(index.keys).find(np.array([5, 30], np.int64)).tolist() == [2, 1]
+    assert found(index) == []
+    assert found(Index(index.keys), (5, 3), (30, 3)) == [2, 1]
+
+
+def test_keys_of_several_times_are_numbered_as_if_they_had_come_one_time_after_the_other() -> None:
+    wanted = [(30, 1), (10, 1), (7, 2), (30, 2), (40, 2), (8, 5), (7, 5)]
+    together, apart = Index(), Index()
+    numbers = found(together, *wanted)
+    for time in (1, 2, 5):
+        found(apart, *(each for each in wanted if each[1] == time))
+    assert together.keys.tolist() == apart.keys.tolist() == [10, 30, 7, 40, 8]
+    assert numbers == [1, 0, 2, 1, 3, 4, 2]
+    assert together.known(np.array([7, 9], np.int64)).tolist() == [True, False]
+    with pytest.raises(AssertionError, match="have none"):
+        together.numbers(np.array([7, 9], np.int64))
 
 
 def test_distinct_numbers_come_once_and_in_order() -> None:

@@ -1,16 +1,23 @@
 """What rate and rollup promise their driver: offsets, versions, deltas, and repeated drains."""
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.domain.category import Category
 from streams.domain.cell import Counter
-from streams.domain.window import TICK_MS
+from streams.domain.period import EventPeriod
+from streams.domain.window import MINUTE_MS, TICK_MS
 from streams.reference.types import ReferenceHistory
 from streams.stages import ticked
+from streams.stages.columns import unpack
 from streams.stages.rate import RatePartition
+from streams.stages.rollup import RollupPartition
 from streams.stages.stage import Batch
 from tests.stages.feeds import (
     MIDNIGHT_TICK,
@@ -23,13 +30,17 @@ from tests.stages.feeds import (
     a_reference,
     a_rollup,
     a_row,
+    alerts,
     parcels,
+    periods,
     records,
     run_rate,
     sent_rows,
+    streams_of_rows,
     totals_of,
     verdict_changes,
 )
+from tests.stages.plain import Row
 
 
 def a_batch(values: list[bytes], first: int = 0) -> Batch:
@@ -44,6 +55,53 @@ def test_a_batch_names_the_reference_version_that_it_was_made_with() -> None:
     assert stage.reference_version_needed(a_batch([])) == 0
     assert stage.apply(a_batch(values)) == []
     assert stage.next_offset == 1
+
+
+@given(rows=streams_of_rows(minutes=25), named=periods(), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_ticks_gone_through_together_are_as_one_after_the_other(
+    rows: list[Row], named: tuple[EventPeriod, ...], data: st.DataObject
+) -> None:
+    """Also where reference data take effect among them, channels fall silent, and alerts wait."""
+    policy = replace(
+        SHORT,
+        grace_alert_ms=data.draw(st.sampled_from([5, 15])) * MINUTE_MS,
+        silent_ms=data.draw(st.sampled_from([7, 1_000])) * MINUTE_MS,
+        silent_collections=5,
+        collapse_outlets=2,
+        routine_alerts=data.draw(st.booleans()),
+    )
+    renewed_ms = (MIDNIGHT_TICK + data.draw(st.integers(-30, 60))) * TICK_MS
+    versions = [a_reference(), a_reference(*named, version=2, effective_at_ms=renewed_ms)]
+    begin, end = MIDNIGHT_TICK - 60, MIDNIGHT_TICK + 320
+    rows = [row for row in rows if row[0] <= end]
+    found = []
+    for steps in ([end], range(begin, end + 1)):
+        history = ReferenceHistory(versions)
+        rate, sender = Feed(RatePartition(0, policy, history, sources=1)), Sender()
+        rollup = Feed(RollupPartition(policy, history, sources=1))
+        outputs, before = [], begin - 1
+        for step in steps:
+            rate.apply(sender.records([r for r in rows if before < r[0] <= step], until=step))
+            sent = rate.commit(publish=step == end)
+            rollup.apply(totals_of(sent))
+            outputs += sent + rollup.commit(publish=step == end)
+            before = step
+        snapshots = [list(feed.stage.snapshot()) for feed in (rate, rollup)]
+        found.append((outputs, snapshots))
+    (together, one), (apart, other) = found
+    assert sent_rows(together) == sent_rows(apart)
+    assert verdict_changes(together) == verdict_changes(apart)
+    assert alerts(together) == alerts(apart)
+    assert records(together, "rates") == records(apart, "rates")
+    assert records(together, "days") == records(apart, "days")
+    for some, others in zip(one, other, strict=True):
+        assert arrays_of(some) == arrays_of(others)
+
+
+def arrays_of(chunks: list[bytes]) -> dict[str, list[Any]]:
+    arrays, _ = unpack(chunks)
+    return {name: np.nan_to_num(array, nan=-1).tolist() for name, array in arrays.items()}
 
 
 def test_a_batch_that_comes_again_is_a_bug_of_the_driver() -> None:
