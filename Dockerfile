@@ -2,11 +2,12 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/realname
-COPY requirements.lock .
-RUN /opt/realname/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.lock
+COPY requirements.image.lock .
+RUN /opt/realname/bin/pip install --no-cache-dir --require-hashes --no-deps --requirement requirements.image.lock
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY schemas schemas
 COPY deploy/config deploy/config
+COPY deploy/access.toml deploy/access.toml
 COPY streams streams
 RUN /opt/realname/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 

@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check format bench chaos dashboards lock clean up down static
+.PHONY: help setup demo test test-system check format bench chaos dashboards lock clean up down static manifests
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -75,15 +75,21 @@ bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/READ
 chaos: setup ## Kill, pause and restart workers and broker, and compare; CHAOS_SEED=n CHAOS_RUNS=m
 	@$(BIN)/python -m bench.chaos $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(if $(CHAOS_RUNS),--runs $(CHAOS_RUNS))
 
+manifests: setup ## Make Kubernetes' topics, users and rules anew, from the code
+	@$(BIN)/python deploy/kubernetes/make.py
+
 dashboards: setup ## Make Grafana's dashboards anew, from deploy/grafana/source
 	@$(BIN)/python -m deploy.grafana.source
 
-lock: ## Resolve the newest packages into requirements.lock
+lock: ## Resolve the newest packages into requirements.lock, and the image's part of them
 	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv; }
 	@echo "Resolving pyproject.toml into $(LOCK) ..."
 	@build/lock/bin/uv pip compile pyproject.toml --extra embedded --group dev \
 	  --universal --python-version 3.11 --upgrade --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --quiet --output-file $(LOCK)
+	@build/lock/bin/uv pip compile pyproject.toml --group build --constraint $(LOCK) \
+	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --quiet --output-file requirements.image.lock
 
 clean: ## Remove .venv, caches and build products
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

