@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import shutil
+from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,6 +82,14 @@ class Page:
             deviceScaleFactor=1,
             mobile=False,
         )
+
+    async def picture(self, path: Path) -> None:
+        """Take a picture of the whole page, also of what one would scroll to."""
+        taken = await self.command(
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True
+        )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(path.write_bytes, b64decode(taken["data"]))
 
     async def press(self, key: str) -> None:
         codes = {"Tab": 9, "Enter": 13}

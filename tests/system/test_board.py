@@ -31,6 +31,7 @@ WALL, PHONE = (1920, 1080), (390, 844)
 PATIENCE_S = 60.0
 SHOWN_WITHIN_S = 3.0
 STALE_MS = 20 * 60_000
+PICTURES = Path(__file__).parents[2] / "build/board"
 AXE = (resources.files("axe_core_python") / "axe.min.js").read_text("utf8")
 
 Topics = Mapping[str, Topic]
@@ -150,6 +151,9 @@ async def test_the_figures_on_the_page_are_those_of_the_api(
 
     today = region["today"]
     assert await texts(page, "#rate") == [percent(today["rate"])]
+    target = (await running.get("/api/v1/summary"))["headline"]["target"]
+    between = abs(float(percent(today["rate"])[:-1]) - target * 100)
+    assert f"{between:.2f}" in (await texts(page, "#gap"))[0], "as between the figures shown"
     counts = " ".join(await texts(page, "#counts dd")).replace(",", "")
     for name in ("missing", "pending", "eligible"):
         assert str(today[name]) in counts.split()
@@ -285,18 +289,21 @@ async def accessibility(page: Page) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("size", [WALL, PHONE], ids=["wall", "phone"])
+@pytest.mark.parametrize("dress", ["wall", "phone"])
 async def test_it_is_accessible_in_every_dress_and_fits_its_screen(
-    running: Server, page: Page, producer: Producer, topics: Topics, size: tuple[int, int]
+    running: Server, page: Page, producer: Producer, topics: Topics, dress: str
 ) -> None:
+    """Leaves a picture of each, to be looked at."""
     publish(producer, topics)
     await running.start()
+    size = WALL if dress == "wall" else PHONE
     await page.size(*size)
     for language in ("zh", "en"):
         for theme in ("dark", "light"):
             await page.open(f"{running.url}/?lang={language}&theme={theme}")
             await page.until("document.querySelectorAll('#areas .tile').length === 12")
             assert await accessibility(page) == [], (language, theme)
+            await page.picture(PICTURES / f"{dress}-{language}-{theme}.png")
             page_size = await page.run(
                 "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
             )

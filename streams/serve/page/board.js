@@ -236,15 +236,16 @@ function alertItem(alert, summary) {
   const why = [alertReason(alert, summary)];
   if (alert.state === "clearing") why.push(say.clearing);
   if (alert.acked_by) why.push(say.acked(alert.acked_by, alert.ack_note));
+  const said = [nameOf(alert.scope.name), nameOf(summary.scope.name)]; // Where a city need not be named again.
+  const where = alert.where && !said.some((name) => name.includes(nameOf(alert.where))) ? nameOf(alert.where) : "";
   const what = make("div", { class: "what" },
     make("span", { class: `word is-${alert.severity}` }, say.severity[alert.severity] ?? alert.severity),
     make("span", { class: "name" }, nameOf(alert.scope.name)),
-    alert.where && !nameOf(alert.scope.name).includes(nameOf(alert.where))
-      ? make("span", { class: "where" }, nameOf(alert.where)) : null);
+    where ? make("span", { class: "where" }, where) : null);
   const item = make("li", { class: `alert is-${alert.severity}`, "data-alert": alertKey(alert) },
     make("span", { class: "badge-icon" }, icon(SEVERITY_ICON[alert.severity])),
-    make("div", {}, what, make("div", { class: "what" },
-      make("span", { class: "why" }, why.join(" · ")), make("span", { class: "about" }, since))));
+    make("div", { class: "told" }, what, make("span", { class: "why" }, why.join(" · ")),
+      make("span", { class: "about" }, since)));
   if (state.known && !state.known.has(alertKey(alert))) item.classList.add("new");
   return item;
 }

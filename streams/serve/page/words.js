@@ -47,7 +47,7 @@ const WORDS = {
     alert: {
       below: (rate, target) => `实名率 ${rate}，低于目标 ${target}`,
       atRisk: (rate, target) => `实名率 ${rate}，疑低于目标 ${target}`,
-      missing: (missing, n) => `漏录 ${missing}/${n}`,
+      missing: (missing, n) => `漏录\u00a0${missing}/${n}`,
       silent: (n) => `收寄 ${n} 件，无一实名上报`,
       collapse: (share) => `${share} 的网点同时不达标`,
       of: (what) => `仅计${what}`,
@@ -97,7 +97,7 @@ const WORDS = {
     foot: "Rate = registered ÷ mature parcels. Parcels whose time to register has not run out are left out, registered or not.",
     headline: (scope, date) => `Real-name rate, ${scope} · ${date}`,
     areas: { CITY: "Cities", COUNTY: "Counties", ENTERPRISE_CITY: "Cities", OUTLET: "Outlets" },
-    target: "target",
+    target: "Target",
     today: "This day",
     before: "Day before",
     above: (gap) => `${gap} points above target`,
@@ -175,9 +175,9 @@ function targetText(rate) {
   return rate === null || rate === undefined ? "–" : `${Number((rate * 100).toFixed(2))}%`;
 }
 
-/** A difference of rates in points, away from zero, so that a shortfall never reads as none. */
+/** The size of a difference of rates in points, as between the figures shown: a rate is cut there, too. */
 function points(difference) {
-  return (Math.ceil(Math.abs(difference) * 10000 - 1e-6) / 100).toFixed(2);
+  return (Math.abs(Math.floor(difference * 10000 + 1e-6)) / 100).toFixed(2);
 }
 
 function count(number, language) {
