@@ -55,12 +55,20 @@ def answers(url: str) -> bool:
         return False
 
 
+def promtool() -> str:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.fail("promtool not found; run `make test-system`, which installs it")
+    return tool
+
+
 @dataclass(frozen=True)
 class System:
-    """Where Prometheus and serve are, and the variables with which no panel is empty."""
+    """Where everything is, metrics by job, and the variables with which no panel is empty."""
 
     prometheus: str
     serve: str
+    targets: Mapping[str, str]
     values: Mapping[str, str]
 
     def ask(self, expr: str) -> list[float]:
@@ -181,7 +189,8 @@ def system(
             "enterprise": outlet["enterprise_id"],
             "outlet": outlet["scope_id"],
         }
-        system = System(prometheus, serve, values)
+        targets = {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items()}
+        system = System(prometheus, serve, targets, values)
         # The last of what was published has been scraped, and the rules have seen it.
         until(
             lambda: bool(system.ask('realname_outlet_breaching{outlet="$outlet"}')),
@@ -197,6 +206,20 @@ def test_every_process_is_scraped(system: System) -> None:
         ("realname-notify", "up"),
         ("realname-serve", "up"),
     }
+
+
+@pytest.mark.parametrize("job", ["realname-worker", "realname-notify", "realname-serve"])
+def test_promtool_has_nothing_to_say_of_what_is_exposed(system: System, job: str) -> None:
+    with urllib.request.urlopen(system.targets[job], timeout=30) as answer:  # noqa: S310 (ours)
+        exposed = answer.read()
+    assert exposed.count(b"# HELP realname_") > 10
+    ours = b"".join(
+        line for line in exposed.splitlines(keepends=True) if b"realname_" in line.split(b"{")[0]
+    )
+    done = subprocess.run(
+        [promtool(), "check", "metrics"], input=ours, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_every_rule_is_evaluated_without_an_error(system: System) -> None:
@@ -289,9 +312,6 @@ def test_a_variable_offers_the_place_in_trouble(system: System, variable: Json) 
 
 
 def test_promtool_parses_every_query(tmp_path: Path) -> None:
-    tool = shutil.which("promtool")
-    if tool is None:
-        pytest.fail("promtool not found; run `make test-system`, which installs it")
     rules = [
         {"record": f"panel:{number}:query", "expr": re.sub(r"\$__rate_interval", "1m", expr)}
         for number, (_, expr, _) in enumerate(EXPRESSIONS)
@@ -299,6 +319,6 @@ def test_promtool_parses_every_query(tmp_path: Path) -> None:
     path = tmp_path / "panels.rules.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf8")
     done = subprocess.run(
-        [tool, "check", "rules", str(path)], capture_output=True, text=True, check=False
+        [promtool(), "check", "rules", str(path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
