@@ -20,14 +20,13 @@ from streams.domain.verdict import RateStatus, Severity
 from streams.records import published
 from streams.records.acks import AlertAck
 from streams.records.audit import ACTIONS, AuditRecord
+from streams.records.instants import Instants
 from streams.records.missing import MissingParcel
-from streams.records.rejects import RejectCode
+from streams.records.rejects import Refused, RejectCode
 from streams.records.shipments import (
     TYPE_OF,
     VALUE_BYTES_MAX,
     Heartbeat,
-    Instants,
-    Refused,
     decode,
     why_refused,
 )

@@ -7,6 +7,7 @@ China keeps no daylight saving time, so a fixed offset is exact for every date s
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 MINUTE_MS: Final = 60_000
@@ -23,6 +24,7 @@ assert PANE_MS % TICK_MS == 0
 assert SHANGHAI_OFFSET_MS % PANE_MS == 0, "a pane never straddles a business day"
 
 _EPOCH_DATE: Final = date(1970, 1, 1)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - of texts that end in the offset
 
 
 def tick_at_or_after(instant_ms: int) -> int:
@@ -70,11 +72,16 @@ def instant_text(instant_ms: int) -> str:
 
     Milliseconds are written only where they are not zero.
     """
-    moment = datetime.fromtimestamp(0, UTC) + timedelta(
-        milliseconds=instant_ms + SHANGHAI_OFFSET_MS
-    )
-    form = "seconds" if instant_ms % 1000 == 0 else "milliseconds"
-    return moment.replace(tzinfo=None).isoformat(timespec=form) + "+08:00"
+    minute, rest_ms = divmod(instant_ms, MINUTE_MS)
+    second, millisecond = divmod(rest_ms, 1000)
+    fraction = f".{millisecond:03d}" if millisecond else ""
+    return f"{_minute_text(minute)}:{second:02d}{fraction}+08:00"
+
+
+@lru_cache(maxsize=4096)
+def _minute_text(minute: int) -> str:
+    moment = _EPOCH + timedelta(milliseconds=minute * MINUTE_MS + SHANGHAI_OFFSET_MS)
+    return moment.isoformat(timespec="minutes")
 
 
 def instant_from_text(text: str) -> int:

@@ -40,6 +40,16 @@ class Reject:
     source: str
 
 
+class Refused(Exception):  # noqa: N818 - a value that travels up, not a fault of the program
+    """A record that cannot be used. Carries the reject code and the field's path, never a value."""
+
+    def __init__(self, code: RejectCode, path: str = "$") -> None:
+        """Name the reason."""
+        super().__init__(f"{code.value} at {path}")
+        self.code = code
+        self.path = path
+
+
 class TooManyRejects(Exception):  # noqa: N818 (it states what has happened)
     """Most sources send what is refused: better stopped than a topic emptied into the dead letters.
 

@@ -10,7 +10,6 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from streams.domain.window import instant_from_text
 from streams.records.rejects import RejectCode
 
 VALUE_BYTES_MAX: Final = 65_536
@@ -138,16 +137,6 @@ decode: Final[Callable[[bytes], Record]] = msgspec.json.Decoder(Record).decode
 """Decode one value. Raises msgspec.MsgspecError (or UnicodeDecodeError), which `why_refused` explains."""
 
 
-class Refused(Exception):  # noqa: N818 - a value that travels up, not a fault of the program
-    """A record that cannot be used. Carries the reject code and the field's path, never a value."""
-
-    def __init__(self, code: RejectCode, path: str = "$") -> None:
-        """Name the reason."""
-        super().__init__(f"{code.value} at {path}")
-        self.code = code
-        self.path = path
-
-
 class _Head(msgspec.Struct):
     type: msgspec.Raw = msgspec.Raw(b"")
     source: msgspec.Raw = msgspec.Raw(b"")
@@ -190,58 +179,5 @@ def _text(raw: msgspec.Raw) -> str:
         return ""
 
 
-_TAIL: Final = re.compile(r"(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
-_HEAD: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
-_CACHE_MAX: Final = 500_000
-_SECOND_MAX: Final = 59
-
-
-class Instants:
-    """RFC 3339 texts to epoch milliseconds, remembered by halves.
-
-    A day has 86,400 seconds and a millisecond fraction 1,000 values, so nearly every text of a busy
-    stream is the sum of two numbers that are known already: 0.2 µs instead of 1 µs. Hot loops look into
-    `heads` (text[:19]) and `tails` (text[19:]) themselves and call `parse` on a KeyError.
-    """
-
-    def __init__(self) -> None:
-        """Start with nothing remembered."""
-        self.heads: dict[str, int] = {}
-        self.tails: dict[str, int] = {}
-        self._minutes: dict[str, int] = {}
-
-    def parse(self, text: str, path: str) -> int:
-        """Return the instant, rounded down to milliseconds; raises Refused(BAD_TIME) naming `path`."""
-        head, tail = text[:19], text[19:]
-        if not (_HEAD.fullmatch(head) and _TAIL.fullmatch(tail)):
-            raise Refused(RejectCode.BAD_TIME, path)
-        minute = head[:16]
-        try:
-            minute_ms = self._minutes.get(minute)
-            if minute_ms is None:
-                minute_ms = self._minutes[minute] = instant_from_text(f"{minute}:00Z")
-            second = int(head[17:])
-            if second > _SECOND_MAX:
-                raise Refused(RejectCode.BAD_TIME, path)
-            head_ms = minute_ms + 1000 * second
-            tail_ms = self.tails.get(tail)
-            if tail_ms is None:
-                tail_ms = instant_from_text(f"2000-01-01T00:00:00{tail}") - _Y2000_MS
-        except ValueError:
-            raise Refused(RejectCode.BAD_TIME, path) from None
-        if len(self.heads) >= _CACHE_MAX:
-            self.heads.clear()
-            self._minutes.clear()
-        if len(self.tails) >= _CACHE_MAX:
-            self.tails.clear()
-        self.heads[head] = head_ms
-        self.tails[tail] = tail_ms
-        return head_ms + tail_ms
-
-
-_Y2000_MS: Final = 946_684_800_000
-INSTANTS: Final = Instants()
-"""One memory for all partitions of a process: what it remembers is true everywhere."""
-
-OLDEST_MS: Final = _Y2000_MS
+OLDEST_MS: Final = 946_684_800_000
 """Nothing before the year 2000 is believed."""

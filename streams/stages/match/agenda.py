@@ -59,12 +59,16 @@ class Agenda:
 
     def enter_collected(self, pane: int, key: bytes) -> None:
         """Have a collected parcel looked at when its pane matures and when it closes."""
+        self.queue_of(pane).append(key)
+
+    def queue_of(self, pane: int) -> list[bytes]:
+        """Return the keys of a pane's collected parcels; whoever appends to it has entered one."""
         keys = self.collected.get(pane)
         if keys is None:
             keys = self.collected[pane] = []
             self.enter(pane_end_ms(pane) + self._grace_ms, Due.MATURE, pane)
             self.enter(pane_end_ms(pane) + self._final_close_ms, Due.CLOSE, pane)
-        keys.append(key)
+        return keys
 
     def enter_uncollected(self, pane: int, key: bytes) -> None:
         """Have a parcel without a collection looked at when it is to be given up."""

@@ -7,8 +7,8 @@ the short ones are only ever a faster way to write the same thing, and a propert
 
     C  collected, uncovered      cell, ms in pane, hub delay, source | id
     A  the same, covered by an agreement from the instant of collection
-    B  collected and registered  the same, recorded_at, upload delay, backdated | id | registration id
-    R  registered only           time, outlet, recorded_at, upload delay, backdated | registration id
+    R  registered only           time, outlet | recorded_at, upload delay, backdated | registration id
+    B  collected and registered  what C has, then what R has after its outlet
     P  anything else             msgpack of the `Parcel`
 
 Delays are in milliseconds; the hub's is from the collection, plus one, and 0 where there was no scan.
@@ -20,6 +20,7 @@ from struct import Struct
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from streams.domain.category import EXEMPT_CATEGORIES
 from streams.domain.cell import (
@@ -39,18 +40,37 @@ BOTH: Final = ord("B")
 REGISTERED: Final = ord("R")
 GENERAL: Final = ord("P")
 
-COLLECTED_LAYOUT: Final = Struct("<BqIIH")
-"""form, cell, ms in pane, hub delay, source; the collection's id follows."""
-BOTH_LAYOUT: Final = Struct("<BqIIHqIBB")
-"""The same, recorded_at, upload delay, backdated, length of id; both ids follow."""
-HEAD_LAYOUT: Final = Struct("<BqII")
-"""What both begin with."""
+COLLECTED_LAYOUT: Final = Struct("<BqIIHB")
+"""form, cell, ms in pane, hub delay, source, length of the id; the id follows, in B the rest of R."""
+COLLECTED_DTYPE: Final = np.dtype(
+    [
+        ("form", "u1"),
+        ("cell", "<i8"),
+        ("in_pane_ms", "<u4"),
+        ("hub_delay", "<u4"),
+        ("source", "<u2"),
+        ("id_length", "u1"),
+    ]
+)
+"""The same for many at once."""
+PLACE_LAYOUT: Final = Struct("<qI")
+"""Cell and ms in pane, from PLACE_AT on, of what has been collected."""
+PLACE_AT: Final = 1
 HUB_LAYOUT: Final = Struct("<I")
 HUB_AT: Final = 13
-"""Where the hub delay lies in both: behind form, cell and ms in pane."""
+"""Where the hub delay lies in what has been collected: behind form, cell and ms in pane."""
 HUB_END: Final = HUB_AT + HUB_LAYOUT.size
-REGISTERED_LAYOUT: Final = Struct("<BqHqIB")
-"""form, time, outlet, recorded_at, upload delay, backdated; the registration id follows."""
+
+CLAIM_LAYOUT: Final = Struct("<BqH")
+"""form, time, outlet: how R begins. What a registration claims matters only until the collection."""
+CLAIM_END: Final = CLAIM_LAYOUT.size
+UPLOAD_LAYOUT: Final = Struct("<qIB")
+"""recorded_at, upload delay, backdated; the registration id follows."""
+UPLOAD_DTYPE: Final = np.dtype([("recorded_ms", "<i8"), ("delay_ms", "<u4"), ("backdated", "u1")])
+"""The same for many at once."""
+
+assert COLLECTED_DTYPE.itemsize == COLLECTED_LAYOUT.size
+assert UPLOAD_DTYPE.itemsize == UPLOAD_LAYOUT.size
 
 DELAY_MAX_MS: Final = 2**32 - 2
 ID_BYTES_MAX: Final = 255
@@ -75,15 +95,14 @@ def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -
     owner, registrations = parcel.owner, parcel.registrations
     if len(registrations) > 1:
         return None
-    registered = _registered_columns(registrations[0]) if registrations else None
+    registered = _packed_upload(registrations[0]) if registrations else None
     if registrations and registered is None:
         return None
     if owner is None:
         if registered is None or parcel.hub_ms is not None:
             return None
         first = registrations[0]
-        head = REGISTERED_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet, *registered)
-        return head + first.registration_id.encode()
+        return CLAIM_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet) + registered
 
     hub_delay = 0 if parcel.hub_ms is None else parcel.hub_ms - owner.time_ms + 1
     agreed = owner.cover_ms == owner.time_ms and not registrations
@@ -99,21 +118,22 @@ def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -
     source = number_of_source(owner.source)
     if source is None or len(record_id) > ID_BYTES_MAX:
         return None
-    common = owner.cell, owner.time_ms % PANE_MS, hub_delay, source
-    if registered is None:
-        return COLLECTED_LAYOUT.pack(AGREED if agreed else COLLECTED, *common) + record_id
-    head = BOTH_LAYOUT.pack(BOTH, *common, *registered, len(record_id))
-    return head + record_id + registrations[0].registration_id.encode()
+    form = BOTH if registered is not None else AGREED if agreed else COLLECTED
+    head = COLLECTED_LAYOUT.pack(
+        form, owner.cell, owner.time_ms % PANE_MS, hub_delay, source, len(record_id)
+    )
+    return head + record_id + (registered or b"")
 
 
-def _registered_columns(registration: Registration) -> tuple[int, int, int] | None:
-    """Return recorded_at, upload delay and backdated of a registration that the short forms can hold."""
+def _packed_upload(registration: Registration) -> bytes | None:
+    """Return upload and id of a registration that the short forms can hold, else None."""
     if not registration.matched or registration.upload_ms is None:
         return None
     delay_ms = registration.upload_ms - registration.decided_ms
     if not 0 <= delay_ms <= DELAY_MAX_MS:
         return None
-    return registration.decided_ms, delay_ms, int(registration.backdated)
+    upload = UPLOAD_LAYOUT.pack(registration.decided_ms, delay_ms, int(registration.backdated))
+    return upload + registration.registration_id.encode()
 
 
 def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:
@@ -122,50 +142,34 @@ def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:
     if form == GENERAL:
         return _decode_general(entry[1:])
     if form == REGISTERED:
-        _, time_ms, outlet, decided_ms, delay_ms, backdated = REGISTERED_LAYOUT.unpack_from(entry)
-        registration_id = entry[REGISTERED_LAYOUT.size :].decode()
-        return Parcel(
-            first_ms=time_ms,
-            registrations=[
-                Registration(
-                    registration_id,
-                    time_ms,
-                    outlet,
-                    decided_ms,
-                    matched=True,
-                    upload_ms=decided_ms + delay_ms,
-                    backdated=bool(backdated),
-                )
-            ],
-        )
-    if form == BOTH:
-        return _unpack_both(entry, sources)
-    _, cell, in_pane_ms, hub_delay, source = COLLECTED_LAYOUT.unpack_from(entry)
-    owner = _owner(cell, in_pane_ms, sources[source], entry[COLLECTED_LAYOUT.size :].decode())
+        _, time_ms, outlet = CLAIM_LAYOUT.unpack_from(entry)
+        registration = _registration(entry[CLAIM_END:], time_ms, outlet)
+        return Parcel(first_ms=time_ms, registrations=[registration])
+    _, cell, in_pane_ms, hub_delay, source, id_length = COLLECTED_LAYOUT.unpack_from(entry)
+    id_end = COLLECTED_LAYOUT.size + id_length
+    record_id = entry[COLLECTED_LAYOUT.size : id_end].decode()
+    owner = _owner(cell, in_pane_ms, sources[source], record_id)
     if form == AGREED:
         owner.cover_ms = owner.time_ms
-    return _collected(owner, hub_delay)
+    parcel = _collected(owner, hub_delay)
+    if form == BOTH:
+        # What the registration claimed matters only while nothing has been collected, so the form
+        # has no room for it.
+        parcel.registrations.append(_registration(entry[id_end:], owner.time_ms, 0))
+    return parcel
 
 
-def _unpack_both(entry: bytes, sources: Sequence[str]) -> Parcel:
-    _, cell, in_pane_ms, hub_delay, source, *registered = BOTH_LAYOUT.unpack_from(entry)
-    decided_ms, delay_ms, backdated, length = registered
-    ids = entry[BOTH_LAYOUT.size :]
-    owner = _owner(cell, in_pane_ms, sources[source], ids[:length].decode())
-    # What the registration claimed matters only while nothing has been collected, so the form has no
-    # room for it.
-    registration = Registration(
-        ids[length:].decode(),
-        owner.time_ms,
-        0,
+def _registration(upload: bytes, time_ms: int, outlet: int) -> Registration:
+    decided_ms, delay_ms, backdated = UPLOAD_LAYOUT.unpack_from(upload)
+    return Registration(
+        upload[UPLOAD_LAYOUT.size :].decode(),
+        time_ms,
+        outlet,
         decided_ms,
         matched=True,
         upload_ms=decided_ms + delay_ms,
         backdated=bool(backdated),
     )
-    parcel = _collected(owner, hub_delay)
-    parcel.registrations.append(registration)
-    return parcel
 
 
 def _collected(owner: Collection, hub_delay: int) -> Parcel:

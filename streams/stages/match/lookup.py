@@ -10,7 +10,16 @@ from streams.records.shipments import Collected
 from streams.reference.types import Outlet, Reference, ReferenceHistory
 from streams.stages.match.agenda import NEVER_MS
 
+UNKNOWN: Final = -1
 _REMEMBERED_MAX: Final = 100_000
+
+
+class Units(dict[str, int]):
+    """Numbers of outlets, shifted to their place in a group; `UNKNOWN` for every other outlet id."""
+
+    def __missing__(self, outlet_id: str) -> int:
+        """Return `UNKNOWN`."""
+        return UNKNOWN
 
 
 class Lookup:
@@ -52,10 +61,10 @@ class Lookup:
     def _adopt(self, reference: Reference) -> None:
         self._reference = reference
         self.version_used = max(self.version_used, reference.version)
-        self.units = {
-            outlet_id: outlet.number << UNIT_SHIFT
+        self.units = Units(
+            (outlet_id, outlet.number << UNIT_SHIFT)
             for outlet_id, outlet in reference.outlets.items()
-        }
+        )
         self._periods = [p for p in reference.periods if p.scope_bit is not None]
         self.scoped = bool(self._periods)
         self._periods_between: dict[tuple[str, str], list[EventPeriod]] = {}

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 COLUMN_BYTES_MAX: Final = 500_000
 """Bytes of keys and entries in one payload, which with its other columns stays under 900 KB."""
 _ENTRIES_AT_ONCE: Final = 6_000

@@ -34,16 +34,16 @@ from streams.domain.window import (
     pane_of,
     tick_at_or_after,
 )
-from streams.records import shipments, topics
+from streams.records import topics
+from streams.records.instants import INSTANTS
 from streams.records.missing import MissingParcel
 from streams.records.missing import encode as encode_missing
-from streams.records.rejects import RejectCode
+from streams.records.rejects import Refused, RejectCode
 from streams.records.shipments import (
     OLDEST_MS,
     Collected,
     Heartbeat,
     Parcelled,
-    Refused,
     Registered,
     Revoked,
     Scanned,
@@ -56,8 +56,9 @@ from streams.stages.match.entry import (
     AGREED,
     BOTH,
     COLLECTED,
-    COLLECTED_LAYOUT,
     GENERAL,
+    PLACE_AT,
+    PLACE_LAYOUT,
     REGISTERED,
     SOURCES_MAX,
 )
@@ -72,6 +73,7 @@ Clock = Literal["wall", "data"]
 When = tuple[int, int, int, int]
 """A record's time, recorded_at and received_at, and max(received_at, watermark); milliseconds."""
 
+_COVERED_OR_UNCOLLECTED: Final = frozenset({AGREED, BOTH, REGISTERED})
 _BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 
 
@@ -94,7 +96,7 @@ class Waybills:
         """Start with none. `hash_seed` keys the hash by which closed parcels are remembered."""
         self.policy = policy
         self.clock = clock
-        self.instants = shipments.INSTANTS
+        self.instants = INSTANTS
         self.lookup = Lookup(history)
         self.ratio = RejectRatio()
         self.entries: dict[bytes, bytes] = {}
@@ -388,12 +390,17 @@ class Waybills:
 
     def _mature(self, pane: int) -> None:
         """Report the parcels of a pane that are missing as it matures."""
-        for key in dict.fromkeys(self.agenda.collected.get(pane, ())):
-            entry = self.entries.get(key)
-            if entry is None or entry[0] in (AGREED, BOTH, REGISTERED):
-                continue
+        keys = self.agenda.collected.get(pane, ())
+        entries = zip(keys, map(self.entries.get, keys), strict=True)
+        # A key may be entered twice.
+        uncovered = {
+            key: entry
+            for key, entry in entries
+            if entry is not None and entry[0] not in _COVERED_OR_UNCOLLECTED
+        }
+        for key, entry in uncovered.items():
             if entry[0] == COLLECTED:
-                _, cell, in_pane_ms, _, _ = COLLECTED_LAYOUT.unpack_from(entry)
+                cell, in_pane_ms = PLACE_LAYOUT.unpack_from(entry, PLACE_AT)
                 if cell & PANE_MASK == pane:
                     self.report_missing(key, cell, pane * PANE_MS + in_pane_ms)
                 continue

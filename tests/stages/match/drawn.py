@@ -15,8 +15,8 @@ from streams.domain.policy import Policy
 from streams.domain.window import DAY_MS, HOUR_MS, MINUTE_MS, PANE_MS, instant_text
 from streams.records import changes, shipments, topics
 from streams.records.changes import Rows
-from streams.records.rejects import Reject
-from streams.records.shipments import VALUE_BYTES_MAX, Heartbeat, Refused
+from streams.records.rejects import Refused, Reject
+from streams.records.shipments import VALUE_BYTES_MAX, Heartbeat
 from streams.reference.types import ReferenceHistory
 from streams.stages.match import MatchPartition
 from streams.stages.match.waybills import Clock, Waybills

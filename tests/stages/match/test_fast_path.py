@@ -18,12 +18,14 @@ def some_waybills(clock: Clock) -> Waybills:
     return waybills
 
 
-@settings(max_examples=300, deadline=None)
-@given(records=drawn.STREAMS, clock=CLOCKS)
-def test_the_fast_path_leads_where_the_rule_leads(records: list[Sent], clock: Clock) -> None:
+@settings(max_examples=600, deadline=None)
+@given(records=drawn.STREAMS, clock=CLOCKS, run_min=st.sampled_from([1, 1, 1, 8]))
+def test_the_fast_path_leads_where_the_rule_leads(
+    records: list[Sent], clock: Clock, run_min: int
+) -> None:
     fast, plain = some_waybills(clock), some_waybills(clock)
     batch = drawn.batch(records)
-    assert fast_path.run(fast, batch) == drawn.take_plainly(plain, batch)
+    assert fast_path.run(fast, batch, run_min=run_min) == drawn.take_plainly(plain, batch)
     assert drawn.listed(fast.ledger.rows()) == drawn.listed(plain.ledger.rows())
     assert fast.outputs == plain.outputs
     assert (fast.received_max_ms, fast.watermark_ms) == (plain.received_max_ms, plain.watermark_ms)
