@@ -5,13 +5,13 @@ topic is granted where it is declared. Everything that is not here is refused: K
 denies by default.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 from streams.access.acls import Acl, Operation, Pattern, Resource
 from streams.access.declared import Principal, Role
-from streams.records.topics import FOREVER, REFERENCE, SHIPMENTS, Topic
+from streams.records.topics import AUDIT, FOREVER, REFERENCE, SHIPMENTS, Topic
 
 COMPLIANCE: Final = "compliance."
 """Begins, behind the prefix, the topic that is an enterprise's own."""
@@ -30,7 +30,7 @@ def acls_of(principal: Principal, topics: Mapping[str, Topic], prefix: str) -> f
             assert principal.enterprise_id is not None
             grants = _enterprise(principal.enterprise_id, prefix)
         case Role.OPERATOR:
-            grants = _operator(prefix)
+            return frozenset((*_acls(principal, _operator(prefix)), *_kept(principal, topics)))
         case Role.GATEWAY:
             grants = _gateway(topics)
         case Role.WORKER:
@@ -38,13 +38,14 @@ def acls_of(principal: Principal, topics: Mapping[str, Topic], prefix: str) -> f
         case Role.SERVE | Role.NOTIFY:
             # A service is called in the catalogue as its role is.
             grants = _service({principal.role}, topics)
-    return frozenset(
-        Acl(principal.name, resource, name, pattern, operation)
-        for resource, name, pattern, operation in grants
-    )
+    return frozenset(_acls(principal, grants))
 
 
 Grant = tuple[Resource, str, Pattern, Operation]
+
+
+def _acls(principal: Principal, grants: Iterable[Grant], *, allow: bool = True) -> Iterator[Acl]:
+    return (Acl(principal.name, *grant, allow=allow) for grant in grants)
 
 
 def _topic(name: str, *operations: Operation) -> Iterator[Grant]:
@@ -64,6 +65,12 @@ def _operator(prefix: str) -> Iterator[Grant]:
     """Everything under the prefix, and nothing of users, ACLs or other people's topics."""
     yield from _prefixed(Resource.TOPIC, prefix, Operation.ALL)
     yield from _prefixed(Resource.GROUP, prefix, Operation.ALL)
+
+
+def _kept(principal: Principal, topics: Mapping[str, Topic]) -> Iterator[Acl]:
+    """What an operator may not do all the same: take away what tells what operators did."""
+    operations = (Operation.DELETE, Operation.ALTER, Operation.ALTER_CONFIGS)
+    return _acls(principal, _topic(topics[AUDIT].name, *operations), allow=False)
 
 
 def _gateway(topics: Mapping[str, Topic]) -> Iterator[Grant]:

@@ -8,7 +8,7 @@ import typer
 
 from streams.cli.exits import Exit
 from streams.cli.inputs import INPUTS
-from streams.cli.run import ANSWER_TIMEOUT_S, Json, Run, command
+from streams.cli.run import ANSWER_TIMEOUT_S, Json, Run, cluster_trouble, command
 from streams.cli.show import show
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ CLOCK_AHEAD_S_MAX: Final = 5
 # A worker writes a heartbeat into each quiet partition after 30 s.
 QUIET_S_MAX: Final = 120
 _DRIFTS_SHOWN: Final = 3
+ACCESS: Final = "access"
+"""The check that fails when Kafka knows us, or does not, and does not let us."""
+
+_LOG_IN: Final = (
+    "log in as a user who may: --config FILE, from the folder of `realname broker status`"
+)
 _STYLES: Final = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
@@ -67,7 +73,7 @@ def doctor(run: Run, *, json: Json = False) -> Exit:
         for finding in findings:
             _print(run, finding)
     failed = {f.check for f in findings if f.status == "failed"}
-    if failed & {"broker", "topics"}:
+    if failed & {"broker", "topics", ACCESS}:
         return Exit.CLUSTER
     return Exit.UNMET if failed else Exit.OK
 
@@ -83,7 +89,7 @@ def _print(run: Run, finding: Finding) -> None:
 
 def _findings(run: Run) -> Iterator[Finding]:
     """Check in the order in which one thing needs the other; stop at what makes the rest vain."""
-    from streams.kafka.errors import ClusterError
+    from streams.kafka.errors import AuthorizationFailed, ClusterError
 
     settings = run.settings
     told = f"{len(run.loaded.origins)} set, the rest are defaults"
@@ -93,10 +99,14 @@ def _findings(run: Run) -> Iterator[Finding]:
         yield _broker(run, admin)
         topics = _topics(run, admin)
     except ClusterError as error:
+        trouble = cluster_trouble(error, run)
+        if isinstance(trouble, AuthorizationFailed):
+            yield Finding(ACCESS, "failed", str(trouble), _LOG_IN)
+            return
         remedy = (
             "check --bootstrap and --kafka; the embedded one starts with `realname broker start`"
         )
-        yield Finding("broker", "failed", f"{settings.bootstrap}: {error}", remedy)
+        yield Finding("broker", "failed", f"{settings.bootstrap}: {trouble}", remedy)
         return
     yield topics
     if topics.status == "failed":
@@ -108,6 +118,8 @@ def _findings(run: Run) -> Iterator[Finding]:
     ):
         try:
             yield from look(run, admin)
+        except AuthorizationFailed as error:
+            yield Finding(ACCESS, "failed", f"{check}: {error}", _LOG_IN)
         except ClusterError as error:
             yield Finding(check, "failed", str(error), "see the broker's log")
 
@@ -131,6 +143,9 @@ def _topics(run: Run, admin: "AdminClient") -> Finding:
     drifts = check_topics(admin, topics, timeout_s=ANSWER_TIMEOUT_S)
     if not drifts:
         return Finding("topics", "ok", f"{len(topics)} as they should be")
+    if hidden := [drift.topic for drift in drifts if drift.kind == "hidden"]:
+        detail = f"authorisation failed: this user may not see {', '.join(hidden)}"
+        return Finding(ACCESS, "failed", detail, _LOG_IN)
     told = "; ".join(str(drift) for drift in drifts[:_DRIFTS_SHOWN])
     more = len(drifts) - _DRIFTS_SHOWN
     detail = f"{told}; and {more} more" if more > 0 else told

@@ -24,6 +24,7 @@ from streams.cli.exits import MEANINGS, BadInput, Exit
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
+    from streams.kafka.errors import ClusterError
     from streams.settings import Loaded, Settings
 
 P = ParamSpec("P")
@@ -190,6 +191,7 @@ def _guarded(
 ) -> Exit:
     """Run a command; what a user can put right is told in a line each, and only a bug is raised."""
     err = Console(stderr=True, highlight=False)
+    run = None
     try:
         options["kafka"] = _pairs(options["kafka"])
         run = Run(**options)
@@ -199,7 +201,7 @@ def _guarded(
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception as error:
-        known = _known(error)
+        known = _known(error, run)
         if known is None:
             raise
         code, lines = known
@@ -208,9 +210,9 @@ def _guarded(
         return code
 
 
-def _known(error: Exception) -> tuple[Exit, Sequence[str]] | None:
+def _known(error: Exception, run: Run | None) -> tuple[Exit, Sequence[str]] | None:
     """Return the exit code and the lines to show for an error that is not a bug of ours."""
-    from streams.kafka.errors import ClusterError, KafkaUnavailable
+    from streams.kafka.errors import ClusterError
     from streams.reference.mistakes import ReferenceFileError
     from streams.settings import SettingsError
 
@@ -218,11 +220,29 @@ def _known(error: Exception) -> tuple[Exit, Sequence[str]] | None:
         return Exit.USAGE, error.mistakes
     if isinstance(error, ReferenceFileError):
         return Exit.USAGE, [str(mistake) for mistake in error.mistakes]
-    if isinstance(error, KafkaUnavailable):
-        return Exit.CLUSTER, [f"{error}; the embedded one starts with `realname broker start`"]
     if isinstance(error, ClusterError):
-        return Exit.CLUSTER, [str(error)]
+        return Exit.CLUSTER, [str(cluster_trouble(error, run))]
     return None
+
+
+def cluster_trouble(error: "ClusterError", run: Run | None) -> "ClusterError":
+    """Return what is wrong with Kafka, after a closer look where the error alone says little.
+
+    Time runs out alike for a broker that is down and for one that does not accept our login.
+    """
+    from streams.kafka.diagnosis import why_unavailable
+    from streams.kafka.errors import ACCESS_COMMAND, KafkaUnavailable, TopicMissing
+
+    if run is None:
+        return error
+    if isinstance(error, KafkaUnavailable):
+        found = why_unavailable(run.client, error)
+        start = "the embedded one starts with `realname broker start`"
+        return KafkaUnavailable(f"{error}; {start}") if found is error else found
+    if isinstance(error, TopicMissing) and "sasl.username" in run.settings.kafka:
+        hint = f"if it exists, this user may not see it: `{ACCESS_COMMAND}`"
+        return TopicMissing(f"{error}; {hint}")
+    return error
 
 
 def _escaped(text: str) -> str:

@@ -42,12 +42,20 @@ class BrokerError(ClusterError):
 CREATE_COMMAND: Final = "realname topics create"
 CORRECT_COMMAND: Final = "realname topics correct"
 
-_UNAUTHORIZED: Final = frozenset(
+# Where an administrator looks for what is missing.
+ACCESS_COMMAND: Final = "realname access plan"
+
+_UNKNOWN: Final = frozenset(
     {
         KafkaError._AUTHENTICATION,  # noqa: SLF001 (librdkafka's own codes are public by that name)
         KafkaError.SASL_AUTHENTICATION_FAILED,
         KafkaError.UNSUPPORTED_SASL_MECHANISM,
         KafkaError.ILLEGAL_SASL_STATE,
+    },
+)
+
+_UNAUTHORIZED: Final = frozenset(
+    {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -91,10 +99,15 @@ def cluster_error(error: KafkaError, *, doing: str) -> ClusterError:
     """Make of librdkafka's error the one to raise. `doing` is what was tried, as a gerund."""
     code = error.code()
     reason = error.str()
+    if code in _UNKNOWN:
+        return AuthorizationFailed(
+            f"authentication failed: Kafka refused {doing} ({reason}); check user, password, "
+            "mechanism and certificate in the Kafka settings",
+        )
     if code in _UNAUTHORIZED:
         return AuthorizationFailed(
-            f"Kafka refused {doing} ({reason}); check the user, password and certificate in the "
-            "Kafka settings, and the user's ACLs",
+            f"authorisation failed: this user may not do what is needed for {doing} ({reason}); "
+            f"log in as one who may, or let an administrator look with `{ACCESS_COMMAND}`",
         )
     if code in _MISSING:
         return TopicMissing(f"{doing} found no such topic ({reason}); run `{CREATE_COMMAND}`")

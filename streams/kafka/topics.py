@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
     AlterConfigOpType,
     ConfigEntry,
@@ -17,6 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
 )
 
 from streams.kafka.errors import (
+    ACCESS_COMMAND,
     CORRECT_COMMAND,
     CREATE_COMMAND,
     KafkaUnavailable,
@@ -62,11 +63,12 @@ class TopicDrift:
     """One point in which a topic is not as the catalogue has it.
 
     `setting` is the topic setting's name, or empty unless `kind` is `config`. `actual` is None for
-    what does not exist. `str()` is one line for a person, ending in `remedy`.
+    what does not exist, and for what is hidden: whether it exists we may not know. `str()` is one
+    line for a person, ending in `remedy`.
     """
 
     topic: str
-    kind: Literal["missing", "partitions", "config"]
+    kind: Literal["missing", "hidden", "partitions", "config"]
     setting: str
     expected: str
     actual: str | None
@@ -75,6 +77,10 @@ class TopicDrift:
     def __str__(self) -> str:
         if self.kind == "missing":
             return f"topic {self.topic} does not exist; {self.remedy}"
+        if self.kind == "hidden":
+            return (
+                f"topic {self.topic}: authorisation failed, this user may not see it; {self.remedy}"
+            )
         what = self.setting or "the number of partitions"
         return f"topic {self.topic}: {what} is {self.actual}, not {self.expected}; {self.remedy}"
 
@@ -134,11 +140,13 @@ def check_topics(
     deadline = time.monotonic() + timeout_s
     actual_counts = _partition_counts(admin, deadline=deadline)
     present = [topic.name for topic in catalogue.values() if topic.name in actual_counts]
+    absent = [topic.name for topic in catalogue.values() if topic.name not in actual_counts]
+    hidden = _hidden(admin, absent, deadline=deadline)
     configs = _configs(admin, present, deadline=deadline)
     drifts = []
     for topic in catalogue.values():
         if topic.name not in actual_counts:
-            drifts.append(_missing(topic))
+            drifts.append(_not_seen(topic) if topic.name in hidden else _missing(topic))
             continue
         if actual_counts[topic.name] != topic.partitions:
             drifts.append(_repartitioned(topic, actual_counts[topic.name]))
@@ -265,6 +273,23 @@ def _listed(admin: AdminClient, *, deadline: float) -> Mapping[str, TopicMetadat
         raise cluster_error(error.args[0], doing="listing the topics") from error
 
 
+def _hidden(admin: AdminClient, names: Collection[str], *, deadline: float) -> Collection[str]:
+    """Those that we may not see, of topics that are not in the list: it leaves them out."""
+    if not names:
+        return ()
+    asked = admin.describe_topics(TopicCollection(list(names)), request_timeout=_left_s(deadline))
+    hidden = []
+    for name, future in asked.items():
+        try:
+            future.result(timeout=_left_s(deadline))
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                hidden.append(name)
+        except FutureTimeoutError as error:
+            raise _too_late("asking for topics") from error
+    return hidden
+
+
 def _left_s(deadline: float) -> float:
     # librdkafka takes no zero for "at once"; it is an error there, or for ever.
     return max(0.1, deadline - time.monotonic())
@@ -299,6 +324,17 @@ def _missing(topic: Topic) -> TopicDrift:
         expected=f"{topic.partitions} partitions",
         actual=None,
         remedy=f"run `{CREATE_COMMAND}`",
+    )
+
+
+def _not_seen(topic: Topic) -> TopicDrift:
+    return TopicDrift(
+        topic=topic.name,
+        kind="hidden",
+        setting="",
+        expected=f"{topic.partitions} partitions",
+        actual=None,
+        remedy=f"log in as one who may, or let an administrator look with `{ACCESS_COMMAND}`",
     )
 
 
