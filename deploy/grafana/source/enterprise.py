@@ -2,38 +2,85 @@
 
 from typing import Final
 
-from deploy.grafana.source.model import Dashboard, Row, Text, link
-from deploy.grafana.source.panels import COUNT, RATE, bars, table, timeseries
+from deploy.grafana.source.model import Dashboard, Row, Text
+from deploy.grafana.source.panels import table
 from deploy.grafana.source.parts import (
     COVERED,
     EVENTS,
     MATURE,
-    TO_CITY,
-    TO_OUTLET,
     against_target,
     age,
+    alert_list,
+    breach_list,
+    breaches,
     breaching,
+    by_category,
+    course,
     headline,
-    open_alerts,
+    ranking,
     verdicts,
 )
-from deploy.grafana.source.queries import (
-    NAMES,
-    Prom,
-    cut,
-    named,
-    once,
-    place_variable,
-    pooled,
+from deploy.grafana.source.queries import Prom, place_variable, pooled
+from deploy.grafana.source.region import ENTERPRISES
+
+_CHOSEN: Final = "$enterprise"
+_RATE: Final = pooled(COVERED, MATURE, enterprise=_CHOSEN)
+_CITIES: Final = pooled(COVERED, MATURE, "city", enterprise=_CHOSEN)
+
+_OVERVIEW: Final = Row(
+    Text("总览", "Overview"),
+    5,
+    [*headline(_RATE, enterprise=_CHOSEN), breaching(enterprise=_CHOSEN), age()],
 )
 
-_RATE: Final = pooled(COVERED, MATURE, enterprise="$enterprise")
-_CITIES: Final = named("city", pooled(COVERED, MATURE, "city", enterprise="$enterprise"))
-_TO_CITY: Final = link(TO_CITY, "realname-city", {"city": "${__field.labels.city}"})
-_TO_OUTLET: Final = link(
-    TO_OUTLET,
-    "realname-outlet",
-    {"city": "${__data.fields.city_code}", "outlet": "${__data.fields.scope_id}"},
+_COURSE: Final = Row(
+    Text("走势", "Course"),
+    10,
+    [
+        against_target(Prom(_RATE, "实名率 Rate"), "ENTERPRISE"),
+        course(Text("在各城市的实名率", "Rates in the cities"), "city", _CITIES),
+    ],
+)
+
+_PARTS: Final = Row(
+    Text("城市、类别、同行", "Cities, categories, others"),
+    11,
+    [
+        ranking(
+            Text("城市排名", "Cities, the lowest first"),
+            Text("该企业在各城市的实名率。", "The enterprise's rates in the cities."),
+            "city",
+            _CITIES,
+        ),
+        by_category(enterprise=_CHOSEN),
+        breaches(
+            Text("未达标网点所在城市", "Outlets in breach by city"), "city", enterprise=_CHOSEN
+        ),
+        ranking(
+            Text("全部企业", "All enterprises"),
+            Text("全区实名率，最低者在前。", "Their rates in the region, the lowest first."),
+            "enterprise",
+            ENTERPRISES,
+        ),
+    ],
+)
+
+_LISTS: Final = Row(
+    Text("判定、网点、告警", "Verdicts, outlets, alerts"),
+    11,
+    [
+        table(
+            Text("企业判定", "Verdicts of the enterprises"),
+            Text("各企业在全区的当前判定。", "Each enterprise's verdict in the region now."),
+            verdicts("ENTERPRISE"),
+            sort="verdict_rate",
+        ),
+        breach_list("${__data.fields.city_code}", enterprise=_CHOSEN),
+        alert_list(
+            Text("该企业各层级的告警。", "Alerts of every level of this enterprise."),
+            enterprise=_CHOSEN,
+        ),
+    ],
 )
 
 ENTERPRISE: Final = Dashboard(
@@ -52,128 +99,5 @@ ENTERPRISE: Final = Dashboard(
         ),
     ],
     annotations=[EVENTS],
-    rows=[
-        Row(
-            Text("总览", "Overview"),
-            5,
-            [
-                *headline(_RATE, enterprise="$enterprise"),
-                breaching(enterprise="$enterprise"),
-                age(),
-            ],
-        ),
-        Row(
-            Text("走势", "Course"),
-            10,
-            [
-                against_target(Prom(_RATE, "实名率 Rate"), "ENTERPRISE"),
-                timeseries(
-                    Text("在各城市的实名率", "Rates in the cities"),
-                    Text("同一营业日内累计。", "Of one business day so far."),
-                    Prom(_CITIES, NAMES),
-                    unit=RATE,
-                ),
-            ],
-        ),
-        Row(
-            Text("城市、类别、同行", "Cities, categories, others"),
-            11,
-            [
-                bars(
-                    Text("城市排名", "Cities, the lowest first"),
-                    Text("该企业在各城市的实名率。", "The enterprise's rates in the cities."),
-                    Prom(f"sort({cut(_CITIES)})", NAMES, now=True),
-                    unit=RATE,
-                    width=6,
-                    links=[_TO_CITY],
-                    field={"max": 1},
-                ),
-                bars(
-                    Text("按类别", "By category"),
-                    Text("散件与各类协议件。", "Loose parcels and those under agreements."),
-                    Prom(
-                        "sort("
-                        + cut(pooled(COVERED, MATURE, "category", enterprise="$enterprise"))
-                        + ")",
-                        "{{category}}",
-                        now=True,
-                    ),
-                    unit=RATE,
-                    width=6,
-                    field={"max": 1},
-                ),
-                bars(
-                    Text("未达标网点所在城市", "Cities of the outlets in breach"),
-                    Text("判定为未达标的网点数。", "Outlets whose verdict is a breach."),
-                    Prom(
-                        "sort_desc("
-                        + named(
-                            "city",
-                            "sum by (city) ("
-                            + once("realname_outlets_breaching", enterprise="$enterprise")
-                            + ")",
-                        )
-                        + ")",
-                        NAMES,
-                        now=True,
-                    ),
-                    unit=COUNT,
-                    width=6,
-                    links=[_TO_CITY],
-                ),
-                bars(
-                    Text("全部企业", "All enterprises"),
-                    Text(
-                        "全区实名率，最低者在前。", "Their rates in the region, the lowest first."
-                    ),
-                    Prom(
-                        "sort("
-                        + cut(
-                            named(
-                                "enterprise",
-                                "enterprise:realname_parcels_covered_per_mature:ratio",
-                            )
-                        )
-                        + ")",
-                        NAMES,
-                        now=True,
-                    ),
-                    unit=RATE,
-                    width=6,
-                    field={"max": 1},
-                ),
-            ],
-        ),
-        Row(
-            Text("判定与告警", "Verdicts and alerts"),
-            11,
-            [
-                table(
-                    Text("企业判定", "Verdicts of the enterprises"),
-                    Text(
-                        "各企业在全区的当前判定。", "Each enterprise's verdict in the region now."
-                    ),
-                    verdicts("ENTERPRISE"),
-                    sort="verdict_rate",
-                ),
-                table(
-                    Text("未达标网点", "Outlets in breach"),
-                    Text("点选编码进入网点看板。", "Select an id to see the outlet's dashboard."),
-                    verdicts(
-                        "OUTLET", status="BREACH", enterprise="$enterprise", links=[_TO_OUTLET]
-                    ),
-                    sort="verdict_rate",
-                    paged=True,
-                ),
-                table(
-                    Text("未结告警", "Open alerts"),
-                    Text("该企业各层级的告警。", "Alerts of every level of this enterprise."),
-                    open_alerts(status="open", enterprise="$enterprise"),
-                    sort="first_at",
-                    descending=True,
-                    paged=True,
-                ),
-            ],
-        ),
-    ],
+    rows=[_OVERVIEW, _COURSE, _PARTS, _LISTS],
 )

@@ -4,7 +4,7 @@ from typing import Final
 
 from deploy.grafana.source.model import Dashboard, Row, Text, link
 from deploy.grafana.source.panels import RATE, STATUS, switch, table, timeline
-from deploy.grafana.source.parts import TO_OUTLET, open_alerts, verdicts
+from deploy.grafana.source.parts import TO_OUTLET, alerts, verdicts
 from deploy.grafana.source.queries import (
     ALL_OUTLETS,
     Column,
@@ -124,7 +124,7 @@ OUTLET: Final = Dashboard(
                         "所选网点的全部告警，含已结束的。",
                         "All alerts of the chosen outlet, also those that have ended.",
                     ),
-                    open_alerts(status="all", granularity="OUTLET", id="$outlet"),
+                    alerts(status="all", granularity="OUTLET", id="$outlet"),
                     sort="first_at",
                     descending=True,
                 ),

@@ -28,48 +28,39 @@ _NO_LEGEND: Final[Json] = {
 # Told apart by people who do not see red and green, too; the words are always there as well.
 GOOD, POOR, BAD, NEUTRAL = "blue", "yellow", "orange", "text"
 
-STATUS: Final[Json] = {
-    "type": "value",
-    "options": {
+
+def _words(*rows: tuple[str, str, str]) -> Json:
+    """Return a mapping of values to words and colours."""
+    options = {
         value: {"index": index, "text": text, "color": colour}
-        for index, (value, text, colour) in enumerate(
-            [
-                ("OK", "达标 OK", GOOD),
-                ("AT_RISK", "有风险 At risk", POOR),
-                ("BREACH", "未达标 Breach", BAD),
-                ("INSUFFICIENT", "样本不足 Too few", NEUTRAL),
-                ("UNKNOWN", "无法判定 Unknown", NEUTRAL),
-            ]
-        )
-    },
-}
+        for index, (value, text, colour) in enumerate(rows)
+    }
+    return {"type": "value", "options": options}
+
+
+STATUS: Final = _words(
+    ("OK", "达标 OK", GOOD),
+    ("AT_RISK", "有风险 At risk", POOR),
+    ("BREACH", "未达标 Breach", BAD),
+    ("INSUFFICIENT", "样本不足 Too few", NEUTRAL),
+    ("UNKNOWN", "无法判定 Unknown", NEUTRAL),
+)
 """A verdict in words."""
 
-SEVERITY: Final[Json] = {
-    "type": "value",
-    "options": {
-        value: {"index": index, "text": text, "color": colour}
-        for index, (value, text, colour) in enumerate(
-            [
-                ("CRITICAL", "紧急 Critical", BAD),
-                ("MAJOR", "重要 Major", BAD),
-                ("MINOR", "一般 Minor", POOR),
-                ("INFO", "提示 Info", NEUTRAL),
-            ]
-        )
-    },
-}
+SEVERITY: Final = _words(
+    ("CRITICAL", "紧急 Critical", BAD),
+    ("MAJOR", "重要 Major", BAD),
+    ("MINOR", "一般 Minor", POOR),
+    ("INFO", "提示 Info", NEUTRAL),
+)
 
 
 def switch(off: Text, on: Text, *, bad: bool = True) -> Json:
     """Return the words for 0 and 1."""
-    return {
-        "type": "value",
-        "options": {
-            "0": {"index": 0, "text": f"{off.zh} {off.en}", "color": GOOD if bad else NEUTRAL},
-            "1": {"index": 1, "text": f"{on.zh} {on.en}", "color": BAD if bad else GOOD},
-        },
-    }
+    return _words(
+        ("0", f"{off.zh} {off.en}", GOOD if bad else NEUTRAL),
+        ("1", f"{on.zh} {on.en}", BAD if bad else GOOD),
+    )
 
 
 def steps(*pairs: tuple[float | None, str]) -> Json:

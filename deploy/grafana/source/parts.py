@@ -1,5 +1,6 @@
 """Panels, columns and lines that several dashboards share."""
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from deploy.grafana.source.model import Json, Panel, Text, link
@@ -9,17 +10,21 @@ from deploy.grafana.source.panels import (
     SECONDS,
     SEVERITY,
     STATUS,
+    bars,
     stat,
     steps,
+    table,
     timeseries,
 )
 from deploy.grafana.source.queries import (
     ALL_OUTLETS,
+    NAMES,
     PROMETHEUS,
     Column,
     Listed,
     Prom,
     cut,
+    named,
     once,
     pooled,
     total,
@@ -35,9 +40,33 @@ TODAY: Final = Text(
     "Of parcels whose grace has run out, on the business day that is being judged.",
 )
 
-TO_CITY: Final = Text("查看城市", "Show the city")
-TO_ENTERPRISE: Final = Text("查看企业", "Show the enterprise")
+NONE: Final = Text("无", "None")
+"""Instead of "No data", where having none is good."""
+
 TO_OUTLET: Final = Text("查看网点", "Show the outlet")
+
+_TO_CITY: Final = Text("查看城市", "Show the city")
+_TO_ENTERPRISE: Final = Text("查看企业", "Show the enterprise")
+
+
+def to_city(column: str) -> Json:
+    """Return the link of a list to the city that a column names."""
+    return link(_TO_CITY, "realname-city", {"city": f"${{__data.fields.{column}}}"})
+
+
+Label = Literal["city", "county", "enterprise"]
+_BY_SERIES: Final[dict[Label, Sequence[Json]]] = {
+    "city": [link(_TO_CITY, "realname-city", {"city": "${__field.labels.city}"})],
+    "county": [],
+    "enterprise": [
+        link(
+            _TO_ENTERPRISE,
+            "realname-enterprise",
+            {"enterprise": "${__field.labels.enterprise}"},
+        )
+    ],
+}
+"""Links of bars: a county is on its city's dashboard."""
 
 EVENTS: Final[Json] = {
     "name": Text("重大活动期", "Event periods").line,
@@ -169,17 +198,16 @@ def verdicts(granularity: str, *, links: list[Json] | None = None, **filters: st
     )
 
 
-def open_alerts(**filters: str) -> Listed:
+def alerts(**filters: str) -> Listed:
     """Ask for alerts."""
     severity = {"mappings": [SEVERITY], "custom.cellOptions": {"type": "color-text"}}
-    to_city = link(TO_CITY, "realname-city", {"city": "${__data.fields.city_code}"})
     return Listed(
         "/api/v1/alerts",
         {"limit": "500", **filters},
         [
             Column(at="severity", title=Text("级别", "Severity"), look=severity),
             Column(at="alert_kind", title=Text("种类", "Kind")),
-            Column(at="scope_id", title=_SCOPE, look={"links": [to_city]}),
+            Column(at="scope_id", title=_SCOPE, look={"links": [to_city("city_code")]}),
             Column(at="name_zh", title=Text("名称", "Name")),
             Column(at="name_en", title=Text("英文名称", "Name in English")),
             Column(at="state", title=Text("状态", "State")),
@@ -190,4 +218,83 @@ def open_alerts(**filters: str) -> Listed:
             Column(at="acked_by", title=Text("认领", "Acknowledged by")),
             Column(at="city_code", title=Text("城市", "City")),
         ],
+    )
+
+
+def alert_list(about: Text, *, width: int = 24, **filters: str) -> Panel:
+    """Return the open alerts, the latest first."""
+    return table(
+        Text("未结告警", "Open alerts"),
+        about,
+        alerts(status="open", **filters),
+        width=width,
+        sort="first_at",
+        descending=True,
+        paged=True,
+    )
+
+
+def breach_list(city: str, /, **filters: str) -> Panel:
+    """Return the outlets in breach; `city` is the value of the variable in a link to one of them."""
+    variables = {"city": city, "outlet": "${__data.fields.scope_id}"}
+    to_outlet = link(TO_OUTLET, "realname-outlet", variables)
+    return table(
+        Text("未达标网点", "Outlets in breach"),
+        Text("点选编码进入网点看板。", "Select an id to see the outlet's dashboard."),
+        verdicts("OUTLET", status="BREACH", links=[to_outlet], **filters),
+        sort="verdict_rate",
+        paged=True,
+    )
+
+
+def ranking(title: Text, about: Text, label: Label, rate: str, *, width: int = 6) -> Panel:
+    """Return rates by place, the lowest first, with links to the places."""
+    return bars(
+        title,
+        about,
+        Prom(f"sort({cut(named(label, rate))})", NAMES, now=True),
+        unit=RATE,
+        width=width,
+        links=_BY_SERIES[label],
+        field={"max": 1},
+    )
+
+
+def by_category(**match: str) -> Panel:
+    """Return rates by category, the lowest first."""
+    return bars(
+        Text("按类别", "By category"),
+        Text("散件与各类协议件。", "Loose parcels and those under agreements."),
+        Prom(
+            f"sort({cut(pooled(COVERED, MATURE, 'category', **match))})", "{{category}}", now=True
+        ),
+        unit=RATE,
+        width=6,
+        field={"max": 1},
+    )
+
+
+def breaches(title: Text, label: Label, *, width: int = 6, **match: str) -> Panel:
+    """Return the number of outlets in breach by place, the most first."""
+    count = named(label, total("realname_outlets_breaching", label, **match))
+    return bars(
+        title,
+        Text("判定为未达标的网点数。", "Outlets whose verdict is a breach."),
+        Prom(f"sort_desc({count})", NAMES, now=True),
+        unit=PARCELS,
+        width=width,
+        links=_BY_SERIES[label],
+        field={"noValue": NONE.line},
+    )
+
+
+def course(title: Text, label: Label, rate: str) -> Panel:
+    """Return rates by place over time."""
+    return timeseries(
+        title,
+        Text(
+            "同一营业日内累计，过零点换日。", "Of one business day so far; it changes at midnight."
+        ),
+        Prom(named(label, rate), NAMES),
+        unit=RATE,
     )

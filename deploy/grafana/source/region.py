@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from deploy.grafana.source.model import Dashboard, Row, Text, link
+from deploy.grafana.source.model import Dashboard, Row, Text
 from deploy.grafana.source.panels import (
     COUNT,
     RATE,
-    bars,
     stat,
     steps,
     switch,
@@ -16,25 +15,24 @@ from deploy.grafana.source.panels import (
 )
 from deploy.grafana.source.parts import (
     EVENTS,
-    TO_CITY,
-    TO_ENTERPRISE,
+    NONE,
     against_target,
     age,
+    alert_list,
+    breaches,
     breaching,
+    course,
     headline,
-    open_alerts,
+    ranking,
+    to_city,
     verdicts,
 )
-from deploy.grafana.source.queries import NAMES, Prom, cut, named, once
+from deploy.grafana.source.queries import Prom, once
 
 RATE_NOW: Final = "region:realname_parcels_covered_per_mature:ratio"
 CITIES: Final = "city:realname_parcels_covered_per_mature:ratio"
 ENTERPRISES: Final = "enterprise:realname_parcels_covered_per_mature:ratio"
 
-_TO_CITY: Final = link(TO_CITY, "realname-city", {"city": "${__field.labels.city}"})
-_TO_ENTERPRISE: Final = link(
-    TO_ENTERPRISE, "realname-enterprise", {"enterprise": "${__field.labels.enterprise}"}
-)
 _STRICTEST: Final = 'max(realname_rate_target_ratio{granularity=~"REGION|[*]", category="*"})'
 
 _OVERVIEW: Final = Row(
@@ -70,15 +68,7 @@ _COURSE: Final = Row(
     10,
     [
         against_target(Prom(RATE_NOW, "实名率 Rate"), "REGION"),
-        timeseries(
-            Text("各城市实名率", "Rates of the cities"),
-            Text(
-                "同一营业日内累计，过零点换日。",
-                "Of one business day so far; it changes at midnight.",
-            ),
-            Prom(named("city", CITIES), NAMES),
-            unit=RATE,
-        ),
+        course(Text("各城市实名率", "Rates of the cities"), "city", CITIES),
         timeline(
             Text("重大活动期", "Event periods"),
             Text("各活动期是否生效。", "Whether each event period holds."),
@@ -92,45 +82,28 @@ _PLACES: Final = Row(
     Text("城市与企业", "Cities and enterprises"),
     12,
     [
-        bars(
+        ranking(
             Text("城市排名", "Cities, the lowest first"),
             Text("点选进入城市看板。", "Select one to see its dashboard."),
-            Prom(f"sort({cut(named('city', CITIES))})", NAMES, now=True),
-            unit=RATE,
-            links=[_TO_CITY],
-            field={"max": 1},
+            "city",
+            CITIES,
+            width=8,
         ),
-        bars(
+        ranking(
             Text("企业排名", "Enterprises, the lowest first"),
             Text("点选进入企业看板。", "Select one to see its dashboard."),
-            Prom(f"sort({cut(named('enterprise', ENTERPRISES))})", NAMES, now=True),
-            unit=RATE,
-            links=[_TO_ENTERPRISE],
-            field={"max": 1},
+            "enterprise",
+            ENTERPRISES,
+            width=8,
         ),
-        bars(
-            Text("未达标网点最多的城市", "Cities with most outlets in breach"),
-            Text("按未达标网点数。", "By the number of outlets whose verdict is a breach."),
-            Prom(
-                "sort_desc("
-                + named("city", f"sum by (city) ({once('realname_outlets_breaching')})")
-                + ")",
-                NAMES,
-                now=True,
-            ),
-            unit=COUNT,
-            links=[_TO_CITY],
-        ),
+        breaches(Text("未达标网点所在城市", "Outlets in breach by city"), "city", width=8),
         table(
             Text("城市判定", "Verdicts of the cities"),
             Text(
                 "每个城市当前的判定及其依据的目标。",
                 "Each city's verdict now, and the target that decided it.",
             ),
-            verdicts(
-                "CITY",
-                links=[link(TO_CITY, "realname-city", {"city": "${__data.fields.scope_id}"})],
-            ),
+            verdicts("CITY", links=[to_city("scope_id")]),
             sort="verdict_rate",
         ),
     ],
@@ -140,17 +113,12 @@ _ALERTS: Final = Row(
     Text("告警", "Alerts"),
     11,
     [
-        table(
-            Text("未结告警", "Open alerts"),
+        alert_list(
             Text(
                 "触发中或恢复确认中的告警，含认领人。",
                 "Alerts that are firing or clearing, and who has taken them on.",
             ),
-            open_alerts(status="open"),
             width=16,
-            sort="first_at",
-            descending=True,
-            paged=True,
         ),
         timeseries(
             Text("未结告警数", "Open alerts over time"),
@@ -158,6 +126,7 @@ _ALERTS: Final = Row(
             Prom("sum by (kind, severity) (realname_alerts_active)", "{{kind}} {{severity}}"),
             unit=COUNT,
             width=8,
+            field={"noValue": NONE.line},
         ),
     ],
 )
