@@ -12,7 +12,7 @@ from typing import Final
 
 import platformdirs
 
-from bench import latency, state, steps
+from bench import gateway, latency, state, steps
 from bench.cluster import Cluster, running_cluster
 from bench.compare import compare, report, write
 from bench.workload import Size
@@ -75,6 +75,11 @@ def _latency(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
     print(latency.report(latency.measure(cluster)))
 
 
+def _gateway(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    del size, told
+    print(gateway.report(gateway.measure(cluster)))
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -84,6 +89,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "compare": _compare,
     "steps": _steps,
     "latency": _latency,
+    "gateway": _gateway,
     "restore": _state,
     "memory": _state,
 }

@@ -42,7 +42,7 @@ BANS_EVERYWHERE: list[Ban] = [
 # Who may import streams.settings and streams.metrics.
 EDGE = (
     *("streams/agents/", "streams/cli/", "streams/kafka/", "streams/settings", "streams/metrics"),
-    "streams/serve/metrics",
+    *("streams/serve/metrics", "streams/gateway/metrics"),
 )
 
 # The parts of the standard library that read a clock, draw lots, or touch the world.

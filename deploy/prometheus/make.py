@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from streams.gateway.metrics import CATALOGUE as GATEWAY
 from streams.metrics import CATALOGUE as WORKER
 from streams.metrics import Metric
 from streams.serve.metrics import CATALOGUE as SERVE
@@ -30,6 +31,7 @@ def made() -> str:
     for title, metrics in (
         ("Workers and notify: port of `--http-port`", WORKER),
         ("serve: port of `--http`", SERVE),
+        ("gateway: port of `--http`, with a token for the region", GATEWAY),
     ):
         parts.append(f"\n## {title}\n\n| metric | type | labels | |\n|---|---|---|---|\n")
         parts += _lines(metrics)

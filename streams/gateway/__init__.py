@@ -1,0 +1,1 @@
+"""Takes in records over HTTP: from each enterprise its own, checked, and acknowledged once Kafka has them."""
