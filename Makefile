@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
+# A broker to each process; the tests of a file stay together, since they may share one of their own.
+PARALLEL := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-system check format bench chaos dashboards lock clean up down static manifests
@@ -36,7 +38,7 @@ demo: setup ## Watch a region work for two minutes; ARGS="--language zh" for Chi
 
 test: setup static ## All checks, with the tests that start Kafka
 	@echo "==> tests, with Kafka"
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(PARALLEL)
 
 # Debian's names, and the commands that tell whether they are there.
 SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
@@ -54,7 +56,7 @@ test-system: setup ## Tests with Debian's Prometheus, Alertmanager and Chromium,
 
 check: setup static ## All checks, without the tests that start Kafka
 	@echo "==> tests, without Kafka"
-	@$(BIN)/pytest -m "not kafka"
+	@$(BIN)/pytest $(PARALLEL) -m "not kafka"
 
 static: setup
 	@echo "==> format"
