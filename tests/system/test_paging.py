@@ -3,19 +3,15 @@ web hook. Its waiting times are shortened, in proportion; its receivers post to 
 """
 
 import asyncio
-import re
-import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from confluent_kafka import Producer
 
 from streams.domain.window import instant_text
@@ -26,78 +22,25 @@ from streams.records.published import AlertRecord
 from streams.records.topics import ALERTS, Topic
 from tests.notify.builders import ended, key_value, raised_as, record
 from tests.system.conftest import NewAlertmanager, RealAlertmanager
+from tests.system.hook import Hook, configured, listening
 
 pytestmark = pytest.mark.kafka
 
-DEPLOY = Path(__file__).parent.parent.parent / "deploy/alertmanager"
-
-# As shipped, and here: group_wait is longer than 5,000 alerts take to come on a busy machine.
-SHORTENED = {
-    "group_wait: 2m": "group_wait: 8s",
-    "group_interval: 5m": "group_interval: 6s",
-    "repeat_interval: 4h": "repeat_interval: 10m",
-    "repeat_interval: 1h": "repeat_interval: 10m",
-}
 QUIET_S = 14.0
 """More than two group intervals: what is to come has come."""
 
 HOHHOT, BAOTOU = "150100", "150200"
 
 
-@dataclass
-class Hook:
-    """A web-hook receiver: what came, in order, by the receiver's name in the address."""
-
-    url: str = ""
-    came: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-    async def take(self, request: web.Request) -> web.Response:
-        self.came.append((request.match_info["receiver"], await request.json()))
-        return web.Response()
-
-    def pages(self, receiver: str, status: str = "firing") -> list[dict[str, Any]]:
-        return [body for name, body in self.came if name == receiver and body["status"] == status]
-
-    def told(self, receiver: str) -> set[str]:
-        """Return the scopes that a receiver has heard of as firing."""
-        return {
-            alert["labels"]["alert_id"].rpartition(":")[2]
-            for body in self.pages(receiver)
-            for alert in body["alerts"]
-            if alert["status"] == "firing"
-        }
-
-
 @pytest.fixture
-async def hook() -> AsyncIterator[Hook]:
-    hook = Hook()
-    app = web.Application(client_max_size=256 * 1024 * 1024)
-    app.add_routes([web.post("/{receiver}", hook.take)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield hook
-    await runner.cleanup()
+def hook() -> Iterator[Hook]:
+    with listening() as hook:
+        yield hook
 
 
 @pytest.fixture
 def config(tmp_path: Path, hook: Hook) -> Path:
-    """The configuration that ships, with shorter times and the hook for every receiver."""
-    text = (DEPLOY / "alertmanager.yml").read_text("utf8")
-    for shipped, here in SHORTENED.items():
-        assert shipped in text
-        text = text.replace(shipped, here)
-    head, receivers = text.split("\nreceivers:\n")
-    receivers = re.sub(
-        r"  - name: (\S+).*",
-        rf"  - {{ name: \1, webhook_configs: [{{ url: '{hook.url}/\1', max_alerts: 50 }}] }}",
-        receivers,
-    )
-    shutil.copytree(DEPLOY / "templates", tmp_path / "templates")
-    path = tmp_path / "alertmanager.yml"
-    path.write_text(f"{head}\nreceivers:\n{receivers}")
-    return path
+    return configured(tmp_path, hook)
 
 
 @pytest.fixture
