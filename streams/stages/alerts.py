@@ -6,6 +6,7 @@ to the next, so that a rate between two targets does not make a record a minute.
 """
 
 import heapq
+from collections import Counter as Tally
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
@@ -16,7 +17,7 @@ from streams.domain.alert import Alert, AlertKind, AlertState, Reason, Signal, s
 from streams.domain.category import Category
 from streams.domain.period import EventLevel, Granularity
 from streams.domain.policy import Policy
-from streams.domain.verdict import RateStatus, Severity, Verdict
+from streams.domain.verdict import RANK_AT_RISK, RateStatus, Severity, Verdict
 from streams.domain.window import DAY_MS, TICK_MS, day_text, instant_text, tick_at_or_after
 from streams.records import published
 from streams.records.published import AlertRecord, Evidence, Raised
@@ -141,6 +142,7 @@ class AlertDesk:
     def __init__(self, policy: Policy) -> None:
         self._policy: Final = policy
         self._entries: dict[str, Entry] = {}
+        self._scope_ids: Tally[str] = Tally()  # Of the entries.
         self._episodes: dict[str, int] = {}
         self._reemitted_ms: dict[str, int] = {}
         self._due: list[tuple[int, str]] = []  # A heap; what has changed since is passed over.
@@ -149,6 +151,10 @@ class AlertDesk:
     def entry(self, kind: AlertKind, scope: Scope) -> Entry | None:
         """Return an alert; None while it is quiet."""
         return self._entries.get(alert_id_of(kind, scope))
+
+    def concerns(self, scope_id: str) -> bool:
+        """Return whether any alert that is not quiet is of a scope with this id."""
+        return scope_id in self._scope_ids
 
     def entries(self) -> list[Entry]:
         """Return the alerts that are not quiet, by name."""
@@ -159,6 +165,14 @@ class AlertDesk:
         return [entry for entry in self.entries() if entry.alert.is_open]
 
     # --- rates ---
+
+    def passes_over(self, scope_id: str, event_period_id: str | None, rank: int) -> bool:
+        """Return whether a verdict by a period's target, or the routine one, leads to nothing.
+
+        Most do: nothing alerts, and there is no alert that it could end.
+        """
+        ruled = event_period_id is not None or self._policy.routine_alerts
+        return not (ruled and rank >= RANK_AT_RISK) and not self.concerns(scope_id)
 
     def evaluate(
         self,
@@ -174,12 +188,10 @@ class AlertDesk:
         `find` makes what it says to an alert, which most verdicts never come to. `reference` tells
         what has become of an alert's period.
         """
-        breach_id = alert_id_of(AlertKind.RATE_BELOW_TARGET, scope)
-        ticket_id = alert_id_of(AlertKind.RATE_AT_RISK, scope)
-        quiet = breach_id not in self._entries and ticket_id not in self._entries
-        ruled = verdict.event_period_id is not None or self._policy.routine_alerts
-        if quiet and not (ruled and verdict.status in (RateStatus.BREACH, RateStatus.AT_RISK)):
+        if self.passes_over(scope.scope_id, verdict.event_period_id, verdict.rank):
             return
+        ruled = verdict.event_period_id is not None or self._policy.routine_alerts
+        breach_id = alert_id_of(AlertKind.RATE_BELOW_TARGET, scope)
         finding = find()
         level = _level_of(reference, finding.event_period_id)
         if level is not None:
@@ -269,7 +281,12 @@ class AlertDesk:
         if reason is None and before is not None and after.is_open and _differ(before, finding):
             reason = Reason.CHANGED
         entry = _told(kind, scope, after, finding, before=before)
+        if before is None:
+            self._scope_ids[scope.scope_id] += 1
         if after.state is AlertState.QUIET:
+            self._scope_ids[scope.scope_id] -= 1
+            if not self._scope_ids[scope.scope_id]:
+                del self._scope_ids[scope.scope_id]
             del self._entries[alert_id]
             self._reemitted_ms.pop(alert_id, None)
         else:
@@ -410,6 +427,7 @@ class AlertDesk:
     def restore(self, state: DeskState) -> None:
         """Take back what `snapshot` returned."""
         self._entries = {entry.alert_id: entry for entry in state.entries}
+        self._scope_ids = Tally(entry.scope.scope_id for entry in state.entries)
         self._episodes = dict(state.episodes)
         self._reemitted_ms = dict(state.reemitted_ms)
         self._due = [(self._again_ms(alert_id), alert_id) for alert_id in self._reemitted_ms]

@@ -23,17 +23,27 @@ Array: TypeAlias = npt.NDArray[
 
 SNAPSHOT_FORMAT: Final = 1
 CHUNK_BYTES: Final = 850_000  # Under the 900 KB that one record of the state log may have.
-CAPACITY_MIN: Final = 64
+CAPACITY_MIN: Final = 256
+HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: Knuth's.
+TABLE_BITS_MIN: Final = 8
+TABLE_ROOM: Final = 8
+"""Least places in a table for each key."""
 
 
 class Index:
-    """A dense numbering of int64 keys: the next number for each new key, for ever."""
+    """A dense numbering of int64 keys: the next number for each new key, for ever.
+
+    Columns of keys are looked up in a table by hash, in a few numpy calls whatever their length; keys
+    that another one keeps out of the table, one in sixteen or fewer, are looked up one by one.
+    """
 
     def __init__(self, keys: Int64s | None = None) -> None:
         """Number `keys`, which are distinct, in their order."""
-        self.keys: Int64s = np.empty(0, np.int64) if keys is None else keys
-        self._order: Ints = np.argsort(self.keys, kind="stable")
-        self._sorted: Int64s = self.keys[self._order]
+        self.keys: Int64s = np.empty(0, np.int64)
+        self._numbers: dict[int, int] = {}
+        self._make_table(TABLE_BITS_MIN)
+        if keys is not None:
+            self._extend(keys.tolist())
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -44,41 +54,46 @@ class Index:
         New keys are numbered in the order of `when`, which must rise, and in rising order at the same
         time.
         """
-        at, strange = self._places(wanted)
-        if not strange.any():
-            return self._order[at]
-        new, first = np.unique(wanted[strange], return_index=True)
-        self.extend(new[np.argsort(when[strange][first], kind="stable")])
-        at, strange = self._places(wanted)
-        assert not strange.any(), "all wanted keys have just been added"
-        return self._order[at]
+        if not len(wanted):
+            return np.empty(0, np.intp)
+        if not len(self.keys):
+            self._extend([int(wanted[when == when[0]].min())])
+        numbers = self._table[self._places(wanted)].astype(np.intp)
+        missed = (self.keys[numbers] != wanted).nonzero()[0]
+        if len(missed):
+            keys = wanted[missed].tolist()
+            new: dict[int, int] = {}
+            for key, time in zip(keys, when[missed].tolist(), strict=True):
+                if key not in self._numbers:
+                    new.setdefault(key, time)
+            self._extend(sorted(new, key=lambda key: (new[key], key)))
+            numbers[missed] = [self._numbers[key] for key in keys]
+        return numbers
 
-    def known(self, wanted: Int64s) -> Bools:
-        """Return which of `wanted` have numbers."""
-        return ~self._places(wanted)[1]
+    def _places(self, keys: Int64s) -> Ints:
+        """Return where in the table keys are, if they are there."""
+        return (keys.astype(np.uint64) * HASH_FACTOR >> self._shift).astype(np.intp)
 
-    def numbers(self, wanted: Int64s) -> Ints:
-        """Return the numbers of keys that are known."""
-        at, strange = self._places(wanted)
-        assert not strange.any(), "somebody asks for numbers of keys that have none"
-        return self._order[at]
-
-    def _places(self, wanted: Int64s) -> tuple[Ints, Bools]:
-        """Return places in the sorted keys, and which of the wanted keys are not there."""
-        if not len(self._sorted):
-            return np.zeros(len(wanted), np.intp), np.ones(len(wanted), np.bool_)
-        at = np.searchsorted(self._sorted, wanted)
-        np.minimum(at, len(self._sorted) - 1, out=at)
-        return at, self._sorted[at] != wanted
-
-    def extend(self, new: Int64s) -> None:
+    def _extend(self, new: Sequence[int]) -> None:
         """Number distinct new keys in their order."""
-        order = np.argsort(new)
-        at = np.searchsorted(self._sorted, new[order])
-        numbers = np.arange(len(self.keys), len(self.keys) + len(new), dtype=np.intp)
-        self._sorted = np.insert(self._sorted, at, new[order])
-        self._order = np.insert(self._order, at, numbers[order])
-        self.keys = np.concatenate([self.keys, new])
+        if not new:
+            return
+        first = len(self.keys)
+        self.keys = np.concatenate([self.keys, np.array(new, np.int64)])
+        self._numbers.update(zip(new, range(first, len(self.keys)), strict=True))
+        if len(self.keys) * TABLE_ROOM > len(self._table):
+            self._make_table((len(self.keys) * TABLE_ROOM).bit_length())
+            first = 0
+        # From the last to the first: early keys are the busy ones, so they had better be in it.
+        numbers = np.arange(len(self.keys) - 1, first - 1, -1)
+        places = self._places(self.keys[numbers])
+        free = self._table[places] == 0
+        self._table[places[free]] = numbers[free]
+
+    def _make_table(self, bits: int) -> None:
+        """Make an empty table, all of which means key 0: whoever is not that finds so."""
+        self._shift = np.uint64(64 - bits)
+        self._table = np.zeros(1 << bits, np.int32)
 
 
 def distinct(numbers: Array) -> list[int]:
@@ -91,10 +106,11 @@ def distinct(numbers: Array) -> list[int]:
 
 
 def capacity_for(count: int, capacity: int) -> int:
-    """Return a capacity of at least `count`: the present one, or half as much again."""
-    if count <= capacity:
-        return capacity
-    return max(count, capacity + capacity // 2, CAPACITY_MIN)
+    """Return a capacity of at least `count`: the present one, or as often twice that as it takes."""
+    capacity = max(capacity, CAPACITY_MIN)
+    while capacity < count:
+        capacity *= 2
+    return capacity
 
 
 def widened(array: Array, capacity: int) -> Array:

@@ -22,8 +22,8 @@ from streams.stages.lines import NONE, LineTable, Verdicts, longer, no_verdicts,
 from streams.stages.scopes import Scopes
 from streams.stages.windows import MATURE, Moves, Span, Windows
 
-EVIDENCE: Final = frozenset({"n", "covered", "bounds"})
-"""What of a verdict may change without the verdict having changed."""
+RULING: Final = ("ranks", "severities", "targets", "categories", "periods", "clear")
+"""What of a verdict must change for the verdict to have changed; the rest is its evidence."""
 
 NEVER: Final = 1 << 62
 """A group that will not come."""
@@ -42,6 +42,7 @@ class Turns:
         ticks: Tick of each verdict.
         scopes: Its scope.
         verdicts: Itself.
+        changed: Whether more than its evidence is new.
         lines: The worst line that it is of.
         pending: Young parcels without a registration of that line.
 
@@ -50,6 +51,7 @@ class Turns:
     ticks: Ints
     scopes: Ints
     verdicts: Verdicts
+    changed: Bools
     lines: Ints
     pending: Ints
 
@@ -62,6 +64,7 @@ class Turns:
             self.ticks[index],
             self.scopes[index],
             self.verdicts.take(index),
+            self.changed[index],
             self.lines[index],
             self.pending[index],
         )
@@ -70,7 +73,8 @@ class Turns:
 def no_turns() -> Turns:
     """Return columns of length zero."""
     nothing = np.empty(0, np.intp)
-    return Turns(nothing, nothing, no_verdicts(0), lines=nothing, pending=nothing)
+    no_bools = np.empty(0, np.bool_)
+    return Turns(nothing, nothing, no_verdicts(0), no_bools, lines=nothing, pending=nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,24 +162,31 @@ class _Bench:
         """Judge the ticks from `first` on; `groups` has for each how many groups there were then.
 
         Returned are the scopes whose mature parcels have changed since the tick before, or to which a
-        line applies anew; at the very first tick that is all.
+        line applies anew; at the very first tick that is all. Whether they have changed is not known here.
         """
-        steps = self._steps(windows.take_moves().of_day(day), first, len(groups))
+        sums = self._steps(windows.take_moves().of_day(day), first, len(groups))
+        touched = (sums[:2] != 0).any(axis=(0, 1)) | self._anew(groups)
+        for at in range(1, len(groups)):
+            sums[:, :, at] += sums[:, :, at - 1]
         if self.sums is None:
-            self.sums = self._sums_of(windows, day) - steps.sum(axis=2)
-        begin, after = self.sums, steps.cumsum(axis=2)
-        self.sums = begin + after[:, :, -1]
-        self._first, self._pending = first, begin[2][:, np.newaxis] + after[2]
-        touched = (steps[:2] != 0).any(axis=(0, 1)) | self._anew(groups)
+            self.sums = self._sums_of(windows, day) - sums[:, :, -1]
+        sums += self.sums[:, :, np.newaxis]
+        self.sums, self._pending, self._first = sums[:, :, -1], sums[2], first
         ticks, scopes = touched.nonzero()
         if not len(ticks):
             return no_turns()
-        n, covered = begin[:2, :, scopes] + after[:2, :, ticks, scopes]
+        n, covered, pending = sums[:, :, ticks, scopes]
         then = groups[ticks]
         applies = (self._since[:, scopes] < then) & (self._until[:, scopes] >= then)
         found, worst = self._judged(n, covered, applies)
-        pending = self._pending[worst, ticks, scopes].astype(np.intp)
-        return Turns(first + ticks, scopes, found, lines=worst, pending=pending)
+        return Turns(
+            first + ticks,
+            scopes,
+            found,
+            np.zeros(len(ticks), np.bool_),
+            lines=worst,
+            pending=pending[worst, np.arange(len(ticks))].astype(np.intp),
+        )
 
     def _judged(self, n: Floats, covered: Floats, applies: Bools) -> tuple[Verdicts, Ints]:
         found, worst = self._table.judge(n, covered, applies)
@@ -207,17 +218,19 @@ class _Bench:
         steps = np.zeros((SUMS, len(self.lines), length, self.count))
         if not len(moves.ticks):
             return steps
-        rows = (moves.ticks - first) * self.count
+        old = moves.of_mature()  # Most are of young parcels only.
         for at, line in enumerate(self.lines):
-            scopes = line.scope_of[moves.groups]
-            meant = counted = scopes >= 0
-            places = np.where(meant, rows + scopes, 0)
-            if line.span is not None:
-                counted = meant & (moves.panes >= line.span[0]) & (moves.panes < line.span[1])
-            for kind, column in enumerate(
-                (moves.mature * counted, moves.covered * counted, moves.pending * meant)
+            inside = old if line.span is None else old.of_panes(*line.span)
+            for kind, (some, column) in enumerate(
+                ((inside, inside.mature), (inside, inside.covered), (moves, moves.pending))
             ):
-                sums = np.bincount(places, column, length * self.count)
+                scopes = line.scope_of[some.groups]
+                places = (some.ticks - first) * self.count + scopes
+                if line.period == NONE:  # The routine target's line is about all groups.
+                    sums = np.bincount(places, column, length * self.count)
+                else:
+                    meant = scopes >= 0
+                    sums = np.bincount(places[meant], column[meant], length * self.count)
                 steps[kind, at] = sums.reshape(length, self.count)
         return steps
 
@@ -273,26 +286,28 @@ class Judge:
         turns = self._bench.turns(self._windows, self.day, first=first, groups=groups)
         if len(self.current) < self._scopes.count:
             self.current = longer(self.current, self._scopes.count)
+        if len(turns):
+            self._find_changed(turns)
         return turns
 
-    def follow(self, turns: Turns) -> Bools:
-        """Take verdicts as the present ones; return of which more than the evidence is new."""
-        if not len(turns):
-            return np.empty(0, np.bool_)
-        # Where a scope has several, each is compared with the one before it, and the last remains.
+    def _find_changed(self, turns: Turns) -> None:
+        """Compare each verdict with the scope's one before it: of these ticks, or the present one."""
         order = np.argsort(turns.scopes, kind="stable")
         again = turns.scopes[order[1:]] == turns.scopes[order[:-1]]
         later, earlier = order[1:][again], order[:-1][again]
-        changed = np.zeros(len(turns), np.bool_)
-        for name in Verdicts.__slots__:
-            present, now = getattr(self.current, name), getattr(turns.verdicts, name)
-            if name not in EVIDENCE:
-                before = present[turns.scopes]
-                before[later] = now[earlier]
-                changed |= before != now
-            present[turns.scopes] = now
+        for name in RULING:
+            now = getattr(turns.verdicts, name)
+            before = getattr(self.current, name)[turns.scopes]
+            before[later] = now[earlier]
+            turns.changed[before != now] = True
+
+    def follow(self, turns: Turns) -> None:
+        """Take verdicts as the present ones."""
+        if not len(turns):
+            return
+        for name in Verdicts.__slots__:  # Where a scope has several, the last remains.
+            getattr(self.current, name)[turns.scopes] = getattr(turns.verdicts, name)
         self._bench.worst[turns.scopes] = turns.lines
-        return changed
 
     def present(self, scopes: Ints, tick: int) -> Turns:
         """Return the present verdicts on scopes, as those of a tick; see `pending`."""
@@ -300,6 +315,7 @@ class Judge:
             np.full(len(scopes), tick),
             scopes,
             self.current.take(scopes),
+            np.zeros(len(scopes), np.bool_),
             lines=self._bench.worst[scopes],
             pending=self.pending(tick)[scopes],
         )
@@ -311,6 +327,11 @@ class Judge:
     def verdicts_of_day(self, reference: Reference, day: int, judged_ms: int) -> Verdicts:
         """Return the verdicts on another day, by the targets that were active at its end."""
         return self._bench_of(reference, day, judged_ms).judge_all(self._windows, day)
+
+    def ruling(self, scope: int) -> tuple[str | None, int]:
+        """Return the event period, if any, and the rank of one scope's present verdict."""
+        period = int(self.current.periods[scope])
+        return None if period == NONE else self.period_ids[period], int(self.current.ranks[scope])
 
     def verdict(self, scope: int) -> Verdict:
         """Return one scope's present verdict."""

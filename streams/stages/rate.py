@@ -63,7 +63,8 @@ class RatePartition(TickedStage):
 
     def _verdicts_made(self, first: int, turns: Turns) -> None:
         """Note the verdicts that have changed; at whole hours also the evidence of the bad ones."""
-        told = turns.take(self._follow(turns))
+        self._follow(turns)
+        told = turns.take(turns.changed)
         if first % TICKS_PER_HOUR == 0:  # Which is gone through alone.
             told = self._with_bad_ones(told, first)
         if len(told):

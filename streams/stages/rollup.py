@@ -57,9 +57,9 @@ class RollupPartition(TickedStage):
         self._collapses: Final = Collapses(policy)
         self._outlets: dict[int, Outlet] = {}
         self._waiting: dict[int, list[VerdictChange]] = {}
-        self._latest: dict[int, VerdictChange] = {}  # By outlet,
-        self._verdicts: dict[int, Verdict] = {}  # and what they say.
+        self._latest: dict[int, VerdictChange] = {}  # By outlet.
         self._outlet_scopes: dict[int, Scope] = {}  # By outlet, under the present reference data.
+        self._places: dict[int, Place] = {}  # The same, of those that have never moved.
         self._counties: dict[str, set[str]] = {}  # By enterprise.
         self._silent: set[Place | str] = set()  # Places and enterprises with an open alert.
         self._touched: set[Place] = set()  # Places whose tally may have changed at this tick.
@@ -81,13 +81,13 @@ class RollupPartition(TickedStage):
         """Know the outlets; what has been removed needs no alerts any more."""
         known = {outlet.number for outlet in self.reference.outlets.values()}
         self._outlets |= {outlet.number: outlet for outlet in self.reference.outlets.values()}
-        self._outlet_scopes = {}
+        self._outlet_scopes, self._places = {}, {}
         self._counties = {}
         for outlet in self.reference.outlets.values():
             self._counties.setdefault(outlet.enterprise_id, set()).add(outlet.county_code)
         gone = sorted(self._latest.keys() - known)
         for number in gone:
-            del self._latest[number], self._verdicts[number]
+            del self._latest[number]
             self._touched.update(self._collapses.drop(number))
         removed = {self._outlets[number].outlet_id for number in gone}
 
@@ -122,7 +122,7 @@ class RollupPartition(TickedStage):
         self._now = tick
         if len(turns):  # New scopes are among them, and have the highest numbers.
             self._scopes_now = max(self._scopes_now, int(turns.scopes[-1]) + 1)
-        changed = turns.scopes[self._follow(turns)]
+        self._follow(turns)
         self._pending = None
         self._channels.move_to(tick)
         due: dict[int, Outlet] = {}
@@ -138,7 +138,7 @@ class RollupPartition(TickedStage):
         released = before - self._silent
         for number, outlet in due.items():
             self._evaluate_outlet(number, outlet, now_ms)
-        for number in changed.tolist():
+        for number in turns.scopes[turns.changed].tolist():
             self._evaluate_rollup(number, now_ms)
         if handing_over:
             self._evaluate_entries(now_ms)
@@ -153,14 +153,23 @@ class RollupPartition(TickedStage):
         if outlet is None or outlet.outlet_id not in self.reference.outlets:
             return
         self._latest[change.outlet] = change
-        enterprise_id, county_code = outlet.place_on(change.day)
-        place = (enterprise_id, city_of(county_code))
-        verdict = self._verdicts[change.outlet] = change.verdict
-        self._touched.update(self._collapses.put(change.outlet, place, verdict))
+        self._touched.update(self._collapses.put(self._place_of(outlet, change.day), change))
         due[change.outlet] = outlet
 
+    def _place_of(self, outlet: Outlet, day: int) -> Place:
+        place = self._places.get(outlet.number)
+        if place is None:
+            enterprise_id, county_code = outlet.place_on(day)
+            place = (enterprise_id, city_of(county_code))
+            if not outlet.moves:
+                self._places[outlet.number] = place
+        return place
+
     def _evaluate_outlet(self, number: int, outlet: Outlet, now_ms: int) -> None:
-        change, verdict = self._latest[number], self._verdicts[number]
+        change = self._latest[number]
+        if self.desk.passes_over(outlet.outlet_id, change.event_period_id, change.rank):
+            return
+        verdict = change.verdict
 
         def find() -> Finding:
             return finding_of(verdict, day=change.day, pending=change.pending)
@@ -174,12 +183,15 @@ class RollupPartition(TickedStage):
         return scope
 
     def _evaluate_rollup(self, number: int, now_ms: int) -> None:
+        scope, (period_id, rank) = self.rollups.scope(number), self.judge.ruling(number)
+        if self.desk.passes_over(scope.scope_id, period_id, rank):
+            return
         verdict = self.judge.verdict(number)
 
         def find() -> Finding:
             return self._rollup_finding(number, verdict)
 
-        self._evaluate(self.rollups.scope(number), verdict, find, now_ms)
+        self._evaluate(scope, verdict, find, now_ms)
 
     def _rollup_finding(self, number: int, verdict: Verdict) -> Finding:
         if self._pending is None:
@@ -220,9 +232,8 @@ class RollupPartition(TickedStage):
         if entry.kind is SILENT:
             return entry.finding
         if scope.granularity is Granularity.OUTLET:
-            number = self.reference.outlets[scope.scope_id].number
-            change = self._latest[number]
-            return finding_of(self._verdicts[number], day=change.day, pending=change.pending)
+            change = self._latest[self.reference.outlets[scope.scope_id].number]
+            return finding_of(change.verdict, day=change.day, pending=change.pending)
         number_of = self._number_of(scope)
         return self._rollup_finding(number_of, self.judge.verdict(number_of))
 
@@ -294,7 +305,10 @@ class RollupPartition(TickedStage):
 
     def _follow_collapse(self, place: Place, now_ms: int) -> None:
         signal = self._collapses.signal(place)
-        number = self.rollups.number_of(Granularity.ENTERPRISE_CITY, "|".join(place))
+        name = "|".join(place)
+        if signal is not Signal.SURE and not self.desk.concerns(name):
+            return
+        number = self.rollups.number_of(Granularity.ENTERPRISE_CITY, name)
         if number is None or number >= self._scopes_now:
             return  # An outlet that has moved here and collected nothing yet.
         scope = self.rollups.scope(number)
@@ -440,8 +454,7 @@ class RollupPartition(TickedStage):
         for change in state.waiting:
             self._waiting.setdefault(change.tick, []).append(change)
         self._latest = {change.outlet: change for change in state.latest}
-        self._verdicts = {change.outlet: change.verdict for change in state.latest}
-        self._outlet_scopes = {}
+        self._outlet_scopes, self._places = {}, {}
         reference = self.history.at(self.windows.tick * TICK_MS)
         self._outlets = {outlet.number: outlet for outlet in state.outlets}
         self._outlets |= {outlet.number: outlet for outlet in reference.outlets.values()}
@@ -449,8 +462,7 @@ class RollupPartition(TickedStage):
         for outlet in reference.outlets.values():
             self._counties.setdefault(outlet.enterprise_id, set()).add(outlet.county_code)
         self._collapses.restore(
-            (number, place, self._verdicts[number])
-            for number, place in sorted(state.places.items())
+            (place, self._latest[number]) for number, place in sorted(state.places.items())
         )
         self.desk.restore(state.desk)
         self._silent = {

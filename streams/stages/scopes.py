@@ -103,18 +103,15 @@ class _Groups:
         new = groups.keys[len(self._group_units) :]
         if not len(new):
             return False
-        # In the order in which they first appear, so that following all groups at once, after a
+        # Numbered in the order in which they first appear, so that following all groups at once, after a
         # restart, gives the same numbers as following them tick by tick.
-        seen, first = np.unique(new >> UNIT_SHIFT, return_index=True)
-        added = seen[np.argsort(first)]
-        added = added[~self._units.known(added)]
-        self._units.extend(added)
-        units = self._units.numbers(new >> UNIT_SHIFT)
+        known = len(self._units)
+        units = self._units.find(new >> UNIT_SHIFT, np.arange(len(new)))
         self._group_units = np.concatenate([self._group_units, units])
         categories = (new >> CATEGORY_SHIFT & CATEGORY_MASK).astype(np.intp)
         self.group_categories = np.concatenate([self.group_categories, categories])
         self.group_event_scopes = np.concatenate([self.group_event_scopes, new & SCOPE_MASK])
-        self._add_units(added.tolist())
+        self._add_units(self._units.keys[known:].tolist())
         return True
 
     def _add_units(self, numbers: Sequence[int]) -> None:
@@ -254,6 +251,7 @@ class RollupScopes(_Groups):
         self._numbers: dict[tuple[Granularity, str], int] = {}
         self._unit_scopes: Ints = np.empty((len(ROLLUPS), 0), np.intp)
         self._duty: dict[tuple[Granularity, str], str] = {}
+        self._made: dict[int, Scope] = {}  # Under the present reference data.
 
     @property
     def count(self) -> int:
@@ -264,10 +262,15 @@ class RollupScopes(_Groups):
         """Use another version."""
         self._reference = reference
         self._areas = {}
+        self._made = {}
+        outlets = Tally(
+            (outlet.enterprise_id, outlet.county_code, outlet.duty_group)
+            for outlet in reference.outlets.values()
+        )
         tallies: dict[tuple[Granularity, str], Tally[str]] = {}
-        for outlet in reference.outlets.values():
-            for key in rollup_keys(outlet.enterprise_id, outlet.county_code):
-                tallies.setdefault(key, Tally())[outlet.duty_group] += 1
+        for (enterprise_id, county_code, duty_group), count in outlets.items():
+            for key in rollup_keys(enterprise_id, county_code):
+                tallies.setdefault(key, Tally())[duty_group] += count
         self._duty = {
             key: min(tally.items(), key=lambda of: (-of[1], of[0]))[0]
             for key, tally in tallies.items()
@@ -305,6 +308,12 @@ class RollupScopes(_Groups):
 
     def scope(self, number: int) -> Scope:
         """Return one scope."""
+        scope = self._made.get(number)
+        if scope is None:
+            scope = self._made[number] = self._make(number)
+        return scope
+
+    def _make(self, number: int) -> Scope:
         granularity, scope_id, county_code, enterprise_id = self._scopes[number]
         county = granularity is Granularity.COUNTY
         in_city = county or granularity in (Granularity.CITY, Granularity.ENTERPRISE_CITY)

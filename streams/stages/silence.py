@@ -23,9 +23,10 @@ from streams.domain.cell import (
     Counter,
 )
 from streams.domain.policy import Policy
-from streams.domain.verdict import RateStatus, Verdict
+from streams.domain.verdict import RANK_BREACH, RANK_INSUFFICIENT
 from streams.domain.window import TICK_MS
 from streams.records.changes import Rows, summed
+from streams.records.verdicts import VerdictChange
 from streams.reference.types import ENTERPRISES_MAX
 from streams.stages.columns import Array, Bools, Int64s
 from streams.stages.scopes import ENTERPRISE_SHIFT
@@ -134,6 +135,8 @@ class Tally:
         return self.breaching / self.judged if self.judged else 0.0
 
 
+_NOTHING: Final = Tally()  # To be looked at only.
+
 Place = tuple[str, str]
 """Enterprise id and city code."""
 
@@ -143,38 +146,40 @@ class Collapses:
 
     def __init__(self, policy: Policy) -> None:
         self._policy: Final = policy
-        self._outlets: dict[int, tuple[Place, Verdict]] = {}
+        self._outlets: dict[int, tuple[Place, VerdictChange]] = {}
         self._tallies: dict[Place, Tally] = {}
 
-    def put(self, outlet: int, place: Place, verdict: Verdict) -> Iterable[Place]:
+    def put(self, place: Place, verdict: VerdictChange) -> Iterable[Place]:
         """Take an outlet's new verdict; return the places whose tally may have changed."""
-        changed = {place, *self.drop(outlet)}
-        self._outlets[outlet] = (place, verdict)
+        before = self._outlets.get(verdict.outlet)
+        self._outlets[verdict.outlet] = (place, verdict)
         self._count(place, verdict, 1)
-        return changed
+        if before is None:
+            return (place,)
+        self._count(*before, -1)
+        return (place,) if before[0] == place else (place, before[0])
 
     def drop(self, outlet: int) -> Iterable[Place]:
         """Forget an outlet; return the places whose tally may have changed."""
         known = self._outlets.pop(outlet, None)
         if known is None:
             return ()
-        place, verdict = known
-        self._count(place, verdict, -1)
-        return (place,)
+        self._count(*known, -1)
+        return (known[0],)
 
-    def _count(self, place: Place, verdict: Verdict, sign: int) -> None:
+    def _count(self, place: Place, verdict: VerdictChange, sign: int) -> None:
         if verdict.event_period_id is None and not self._policy.routine_alerts:
             return
         tally = self._tallies.setdefault(place, Tally())
         tally.ruled += sign
-        if verdict.status is not RateStatus.INSUFFICIENT:
+        if verdict.rank > RANK_INSUFFICIENT:
             tally.judged += sign
-        if verdict.status is RateStatus.BREACH:
+        if verdict.rank == RANK_BREACH:
             tally.breaching += sign
 
     def tally(self, place: Place) -> Tally:
         """Return one place's tally."""
-        return self._tallies.get(place, Tally())
+        return self._tallies.get(place, _NOTHING)
 
     def signal(self, place: Place) -> Signal | None:
         """Return what a tally says about a collapse; None when no target alerts there any more."""
@@ -194,16 +199,16 @@ class Collapses:
                 verdict.event_period_id
                 for where, verdict in self._outlets.values()
                 if where == place
-                and verdict.status is RateStatus.BREACH
+                and verdict.rank == RANK_BREACH
                 and verdict.event_period_id is not None
             }
         )
 
-    def restore(self, outlets: Iterable[tuple[int, Place, Verdict]]) -> None:
+    def restore(self, outlets: Iterable[tuple[Place, VerdictChange]]) -> None:
         """Take the outlets' verdicts anew."""
         self._outlets, self._tallies = {}, {}
-        for outlet, place, verdict in outlets:
-            self.put(outlet, place, verdict)
+        for place, verdict in outlets:
+            self.put(place, verdict)
 
     def places_of(self, enterprise_id: str) -> list[Place]:
         """Return an enterprise's places."""

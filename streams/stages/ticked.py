@@ -337,15 +337,14 @@ class TickedStage:
         days = range(today - self.policy.final_close_ms // DAY_MS - 1, today + 1)
         return self.judge.spans(self.reference, days)
 
-    def _follow(self, turns: Turns) -> Bools:
-        """Take verdicts as the present ones; return of which more than the evidence is new."""
-        changed = self.judge.follow(turns)
+    def _follow(self, turns: Turns) -> None:
+        """Take verdicts as the present ones."""
+        self.judge.follow(turns)
         more = self.scopes.count - len(self.verdicts_changed)
         if more:
             new = np.zeros(more, np.int64)
             self.verdicts_changed = np.concatenate([self.verdicts_changed, new])
-        self.verdicts_changed[turns.scopes[changed]] = turns.ticks[changed]
-        return changed
+        self.verdicts_changed[turns.scopes[turns.changed]] = turns.ticks[turns.changed]
 
     # --- publishing ---
 

@@ -81,8 +81,25 @@ class Moves(NamedTuple):
 
     def of_day(self, day: int) -> "Moves":
         """Return the changes of one business day's parcels."""
-        inside = (self.panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY == day
+        first = day * PANES_PER_DAY - SHANGHAI_OFFSET_PANES
+        return self.of_panes(first, first + PANES_PER_DAY)
+
+    def of_panes(self, first: int, end: int) -> "Moves":
+        """Return the changes of panes [first, end)."""
+        return self._where((self.panes >= first) & (self.panes < end))
+
+    def of_mature(self) -> "Moves":
+        """Return the changes of mature parcels."""
+        return self._where((self.mature != 0) | (self.covered != 0))
+
+    def _where(self, inside: Bools) -> "Moves":
         return self if inside.all() else Moves(*(column[inside] for column in self))
+
+
+def _any_of(sums: Int32s) -> Ints:
+    """Return the groups of which any of the core sums is not 0."""
+    found: Ints = (sums[0] | sums[1] | sums[2]).nonzero()[0]
+    return found
 
 
 def _together(parts: Sequence[Moves]) -> Moves:
@@ -130,6 +147,7 @@ class Windows:
         self._trailing: set[int] = set()  # Panes with counts in the trailing 24 hours.
         self.spans: dict[Span, Int32s] = {}
         self._ring: Int32s = np.zeros((self._ring_panes, CORE, 0), np.int32)
+        self._used: Bools = np.zeros(self._ring_panes, np.bool_)  # What of the ring is not empty.
         self._days: Int32s = np.zeros((DAY_SLOTS, DAY_COLUMNS, 0), np.int32)
         self._trail: Int32s = np.zeros((2 * CORE, 0), np.int32)
         self.changed: Int32s = np.zeros(0, np.int32)
@@ -197,7 +215,9 @@ class Windows:
         turned = min(newest - self._newest, self._ring_panes)
         if turned > 0:
             slots = np.arange(newest - turned + 1, newest + 1) % self._ring_panes
-            self._ring[slots] = 0
+            for slot in slots[self._used[slots]].tolist():
+                self._ring[slot] = 0
+            self._used[slots] = False
             self._newest = newest
 
     def _turn_days(self, today: int) -> None:
@@ -214,15 +234,15 @@ class Windows:
         self._seen_days = {day for day in self._seen_days if self.keeps_day(day)}
 
     def _mature(self, pane: int) -> None:
-        sums = self._ring[pane % self._ring_panes]
-        day = day_of_pane(pane)
-        self.day_columns(day)[MATURE:] += sums
+        sums, day = self._ring[pane % self._ring_panes, :, : len(self.groups)], day_of_pane(pane)
+        known = np.s_[:, : len(self.groups)]
+        self.day_columns(day)[MATURE:][known] += sums
         if pane >= self._trailing_from:
-            self._trail[CORE:] += sums
+            self._trail[CORE:][known] += sums
         for (first, end), span_sums in self.spans.items():
             if first <= pane < end:
-                np.add(span_sums, sums, out=span_sums)
-        groups = sums.any(axis=0).nonzero()[0]
+                span_sums[known] += sums
+        groups = _any_of(sums)
         self.changed[groups] = self.tick
         self.day_changed[day % DAY_SLOTS][groups] = self.tick
         eligible, covered = sums[0, groups], sums[1, groups] + sums[2, groups]
@@ -230,10 +250,11 @@ class Windows:
         self._moves.append(Moves(when, where, groups, eligible, covered, covered - eligible))
 
     def _leave(self, pane: int) -> None:
-        sums = self._ring[pane % self._ring_panes]
-        self._trail[:CORE] -= sums
-        self._trail[CORE:] -= sums
-        self.changed[sums.any(axis=0)] = self.tick
+        sums = self._ring[pane % self._ring_panes, :, : len(self.groups)]
+        known = np.s_[:, : len(self.groups)]
+        self._trail[:CORE][known] -= sums
+        self._trail[CORE:][known] -= sums
+        self.changed[_any_of(sums)] = self.tick
 
     # --- taking changes in ---
 
@@ -254,32 +275,37 @@ class Windows:
         self._grow()
         self.tick = int(rows.ticks[-1])
         panes = rows.cells & PANE_MASK
-        days = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY
-        newest = int(panes.max())
+        oldest, newest = int(panes.min()), int(panes.max())
         if newest > self._newest:
             tick = int(rows.ticks[panes == newest][0])
             raise PaneError(
                 f"a change of pane {newest} at tick {tick}: stop its sender and "
                 "rebuild the state from before it"
             )
-        if int(days.min()) < self._today - DAYS_BEHIND:
-            kept = days >= self._today - DAYS_BEHIND
+        oldest_kept = (self._today - DAYS_BEHIND) * PANES_PER_DAY - SHANGHAI_OFFSET_PANES
+        if oldest < oldest_kept:
+            kept = panes >= oldest_kept
             self.rows_dropped += int(len(kept) - kept.sum())
             if not kept.any():
                 return
-            rows, groups, panes, days = rows.take(kept), groups[kept], panes[kept], days[kept]
-        slots = days % DAY_SLOTS
+            rows, groups, panes = rows.take(kept), groups[kept], panes[kept]
+            oldest = int(panes.min())
         self.changed[groups] = rows.ticks  # Where a group stands twice, the last tick remains.
-        self.day_changed[slots, groups] = rows.ticks
-        self._seen_days.update(range(int(days.min()), int(days.max()) + 1))
-        counters = rows.counters.astype(np.intp)
-        at = (slots * DAY_COLUMNS + counters) * self._capacity + groups
-        np.add.at(self._days.reshape(-1), at, rows.deltas)
-        core = counters < CORE
+        self._add_to_days(rows, groups, panes, range(day_of_pane(oldest), day_of_pane(newest) + 1))
+        core = rows.counters < CORE
         if not core.all():
             rows, groups, panes = rows.take(core), groups[core], panes[core]
         if len(rows):
             self._add_core(rows, groups, panes)
+
+    def _add_to_days(self, rows: Rows, groups: Ints, panes: Array, days: range) -> None:
+        self._seen_days.update(days)
+        slots: Array | int = days.start % DAY_SLOTS
+        if len(days) > 1:
+            slots = (panes + SHANGHAI_OFFSET_PANES) // PANES_PER_DAY % DAY_SLOTS
+        self.day_changed[slots, groups] = rows.ticks
+        at = (rows.counters.astype(np.intp) + slots * DAY_COLUMNS) * self._capacity + groups
+        np.add.at(self._days.reshape(-1), at, rows.deltas)
 
     def _add_core(self, rows: Rows, groups: Ints, panes: Array) -> None:
         """Add changes of the core counters to panes, trailing sums, and mature sums."""
@@ -289,6 +315,7 @@ class Windows:
         places = (panes % self._ring_panes) * (CORE * self._capacity) + at
         ring, trail = self._ring.reshape(-1), self._trail.reshape(-1)
         seen = distinct(panes)
+        self._used[np.array(seen) % self._ring_panes] = True
         if seen[0] < oldest:
             kept = panes >= oldest
             np.add.at(ring, places[kept], deltas[kept])
@@ -331,7 +358,10 @@ class Windows:
         if capacity == self._capacity:
             return
         self._capacity = capacity
-        self._ring = widened(self._ring, capacity)
+        ring = np.zeros((self._ring_panes, CORE, capacity), np.int32)
+        for slot in self._used.nonzero()[0].tolist():
+            ring[slot, :, : self._ring.shape[-1]] = self._ring[slot]
+        self._ring = ring
         self._days = widened(self._days, capacity)
         self._trail = widened(self._trail, capacity)
         self.changed = widened(self.changed, capacity)
@@ -438,6 +468,7 @@ class Windows:
             raise ValueError("snapshot was made with other graces: rebuild the state")
         self.groups = Index(arrays["groups"])
         self._ring, self._days = arrays["ring"], arrays["days"]
+        self._used = np.asarray(self._ring.any(axis=(1, 2)))
         self._trail, self.changed = arrays["trail"], arrays["changed"]
         self.day_changed = arrays["day_changed"]
         self._capacity = self._ring.shape[-1]

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.domain.cell import PANE_BITS
 from streams.domain.period import Granularity
@@ -127,9 +129,19 @@ def test_keys_of_several_times_are_numbered_as_if_they_had_come_one_time_after_t
         found(apart, *(each for each in wanted if each[1] == time))
     assert together.keys.tolist() == apart.keys.tolist() == [10, 30, 7, 40, 8]
     assert numbers == [1, 0, 2, 1, 3, 4, 2]
-    assert together.known(np.array([7, 9], np.int64)).tolist() == [True, False]
-    with pytest.raises(AssertionError, match="have none"):
-        together.numbers(np.array([7, 9], np.int64))
+
+
+@given(st.lists(st.lists(st.integers(0, 2**36 - 1) | st.integers(0, 40)), max_size=20))
+def test_an_index_numbers_as_a_dict_does(columns: list[list[int]]) -> None:
+    """Also where a table of few places makes keys collide."""
+    index, numbers = Index(), dict[int, int]()
+    for time, keys in enumerate(columns):
+        for key in sorted(set(keys) - numbers.keys()):
+            numbers[key] = len(numbers)
+        assert found(index, *((key, time) for key in keys)) == [numbers[key] for key in keys]
+    assert index.keys.tolist() == list(numbers)
+    every = [(key, 0) for key in numbers]
+    assert found(Index(index.keys), *every) == list(numbers.values())
 
 
 def test_distinct_numbers_come_once_and_in_order() -> None:
