@@ -24,83 +24,28 @@ from streams.kafka.topics import REPLICATION_FACTOR_SAFE
 from streams.metrics import Metrics
 from streams.records.topics import PREFIX_DEFAULT, catalogue
 from streams.settings import Settings, load_settings
+from tests.deploy.manifests import (
+    ALL,
+    BASE,
+    LISTENING,
+    OF_OVERLAYS,
+    OVERLAYS,
+    PAGING,
+    PODS,
+    ROOT,
+    SETTINGS,
+    WORKLOADS,
+    Manifest,
+    container,
+    environment_given,
+    kustomization,
+    labels_of_pods,
+    of_kind,
+    selected,
+    title,
+)
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "deploy/kubernetes"
-BASE = FOLDER / "base"
-OVERLAYS = sorted(path.parent for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["version"]
-
-Manifest = dict[str, Any]
-
-
-def manifests_of(path: Path) -> list[Manifest]:
-    return [one for one in yaml.safe_load_all(path.read_text("utf8")) if one is not None]
-
-
-def kustomization(folder: Path) -> Manifest:
-    (found,) = manifests_of(folder / "kustomization.yaml")
-    return found
-
-
-def environment_of(path: Path) -> dict[str, str]:
-    lines = [line for line in path.read_text("utf8").splitlines() if line and line[0] != "#"]
-    return dict(line.split("=", 1) for line in lines)
-
-
-ALL: list[Manifest] = [
-    manifest
-    for path in sorted(BASE.glob("*.yaml"))
-    if path.name != "kustomization.yaml"
-    for manifest in manifests_of(path)
-]
-OF_OVERLAYS: list[Manifest] = [
-    manifest
-    for folder in OVERLAYS
-    for path in sorted(folder.glob("*.yaml"))
-    if path.name != "kustomization.yaml"
-    for manifest in manifests_of(path)
-]
-SETTINGS = environment_of(BASE / "settings.env")
-PAGING = environment_of(BASE / "paging.env")
-
-
-def of_kind(*kinds: str) -> list[Manifest]:
-    return [manifest for manifest in ALL if manifest["kind"] in kinds]
-
-
-WORKLOADS = {one["metadata"]["name"]: one for one in of_kind("StatefulSet", "Deployment")}
-PODS = {name: one["spec"]["template"]["spec"] for name, one in WORKLOADS.items()}
-LISTENING = {name: pod for name, pod in PODS.items() if "ports" in pod["containers"][0]}
-
-
-def container(name: str) -> Manifest:
-    (found,) = PODS[name]["containers"]
-    assert isinstance(found, dict)
-    return found
-
-
-def labels_of_pods(name: str) -> dict[str, str]:
-    """What its pods are labelled with, once Kustomize has added what all have."""
-    (common,) = kustomization(BASE)["labels"]
-    assert common["includeTemplates"] is True
-    return {**WORKLOADS[name]["spec"]["template"]["metadata"]["labels"], **common["pairs"]}
-
-
-def selected(selector: Manifest) -> set[str]:
-    """Return the workloads whose pods a selector means."""
-    wanted = selector.get("matchLabels", {}).items()
-    among = selector.get("matchExpressions", [])
-    return {
-        name
-        for name in WORKLOADS
-        if wanted <= labels_of_pods(name).items()
-        and all(labels_of_pods(name)[one["key"]] in one["values"] for one in among)
-    }
-
-
-def title(manifest: Manifest) -> str:
-    return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
 # --- By the schemas --------------------------------------------------------------------------------
@@ -109,8 +54,8 @@ def title(manifest: Manifest) -> str:
 def _schemas() -> Iterator[tuple[str, jsonschema_rs.Validator]]:
     for path in sorted((Path(__file__).parent / "schemas").glob("*.json")):
         schema = json.loads(path.read_text("utf8"))
-        for kind, of_kind in schema.get("kinds", {}).items():
-            yield kind, jsonschema_rs.validator_for({**of_kind, "$defs": schema.get("$defs", {})})
+        for kind, wanted in schema.get("kinds", {}).items():
+            yield kind, jsonschema_rs.validator_for({**wanted, "$defs": schema.get("$defs", {})})
 
 
 SCHEMAS = dict(_schemas())
@@ -223,15 +168,10 @@ def test_the_program_takes_the_settings(
     name: str, overlay: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As load_settings does: it refuses a variable that it does not know, and a value that is wrong."""
-    given: dict[str, str] = {}
-    maps = [source["configMapRef"]["name"] for source in container(name)["envFrom"]]
-    for folder in (BASE, overlay or BASE):
-        for generator in kustomization(folder)["configMapGenerator"]:
-            for file in generator["envs"] if generator["name"] in maps else ():
-                given |= environment_of(folder / file)
-    for variable in container(name)["env"]:
-        # A pod of a StatefulSet is named by its number.
-        given[variable["name"]] = variable.get("value", f"{name}-0")
+    # A pod of a StatefulSet is named by its number.
+    given = {
+        n: f"{name}-0" if v is None else v for n, v in environment_given(name, overlay).items()
+    }
     for variable, value in given.items():
         monkeypatch.setenv(variable, value)
     settings = load_settings({}).settings
