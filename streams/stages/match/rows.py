@@ -106,6 +106,7 @@ class Rows(NamedTuple):
         keys: Kafka keys.
         skipped: Heartbeats, and what has been refused by now.
         time_ms: When it happened.
+        oldest_ms: The least of them.
         recorded_ms: When it was uploaded, as it says.
         received_ms: When it was received; 0 where that is not known.
         sound: Rows with their own key, and instants that can be.
@@ -123,6 +124,7 @@ class Rows(NamedTuple):
     keys: Sequence[bytes | None]
     skipped: Bools
     time_ms: Int64s
+    oldest_ms: int
     recorded_ms: Int64s
     received_ms: Int64s
     sound: Bools
@@ -269,6 +271,7 @@ def read(waybills: Waybills, batch: Batch) -> tuple[Rows, list[Reject]]:
         keys=batch.keys,
         skipped=reader.skipped,
         time_ms=time_ms,
+        oldest_ms=int(time_ms.min()),
         recorded_ms=recorded_ms,
         received_ms=received_ms,
         sound=sound,

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from streams.domain.window import PANE_MS
+from streams.domain.policy import Policy
+from streams.domain.window import PANE_MS, pane_end_ms, pane_of
 from streams.stages.columns import Bools, Int64s
 from streams.stages.match.lookup import UNKNOWN
 from streams.stages.match.rows import Rows
@@ -58,29 +59,28 @@ class Cutter:
         """Return the run that begins with row `start`, which is not skipped."""
         rows, waybills, policy = self._rows, self._waybills, self._waybills.policy
         received_ms = rows.received_ms[start:]
-        end = start + len(received_ms)
         lookup = waybills.lookup
         first_ms = max(waybills.watermark_ms, int(received_ms[0]))
         if not lookup.after_ms < first_ms <= lookup.until_ms:
             lookup.use_at(first_ms)
         self._place_units()
-        sure = self._sure[start:end]
+        sure = self._sure[start:]
         latest_ms, watermarks_ms = self._times(received_ms, sure)
         now_ms = np.maximum(watermarks_ms, received_ms)
-        closing_ms = (rows.time_ms[start:end] // PANE_MS + 1) * PANE_MS + policy.final_close_ms
-        late = rows.collected[start:end] & sure & (closing_ms <= now_ms)
-        if late.any():
-            sure = sure & ~late
+        latest_now_ms = int(now_ms.max())
+        if _closing_ms(rows.oldest_ms, policy) <= latest_now_ms:
+            closing_ms = (rows.time_ms[start:] // PANE_MS + 1) * PANE_MS + policy.final_close_ms
+            sure = sure & ~(rows.collected[start:] & (closing_ms <= now_ms))
             latest_ms, watermarks_ms = self._times(received_ms, sure)
             now_ms = np.maximum(watermarks_ms, received_ms)
         due_ms = min(waybills.agenda.next_ms, (waybills.watermark_ms // PANE_MS + 1) * PANE_MS)
-        last = np.diff(latest_ms) > 0
-        last &= latest_ms[1:] - policy.disorder_ms >= due_ms
-        outside = sure & ~((now_ms > lookup.after_ms) & (now_ms <= lookup.until_ms))
-        outside &= ~rows.skipped[start:end]
-        for found, more in ((last, 1), (outside, 0)):
-            if found[: end - start].any():
-                end = min(end, start + int(found.argmax()) + more)
+        size = _first_passing(latest_ms, due_ms + policy.disorder_ms)
+        if latest_now_ms > lookup.until_ms or int(now_ms.min()) <= lookup.after_ms:
+            outside = sure & ~((now_ms > lookup.after_ms) & (now_ms <= lookup.until_ms))
+            outside &= ~rows.skipped[start:]
+            if outside.any():
+                size = min(size, int(outside.argmax()))
+        end = start + min(size, len(received_ms))
         return Run(start, end, sure, latest_ms, watermarks_ms, now_ms, due_ms)
 
     def _place_units(self) -> None:
@@ -100,9 +100,19 @@ class Cutter:
         latest_ms[0] = waybills.received_max_ms
         latest_ms[1:] = np.where(sure, received_ms, 0)
         np.maximum.accumulate(latest_ms, out=latest_ms)
-        before_ms = latest_ms[:-1]
-        moved = before_ms > waybills.received_max_ms
-        watermarks_ms = np.where(
-            moved, before_ms - waybills.policy.disorder_ms, waybills.watermark_ms
-        )
-        return latest_ms, watermarks_ms
+        before_ms = latest_ms[:-1] - waybills.policy.disorder_ms
+        return latest_ms, np.maximum(before_ms, waybills.watermark_ms)
+
+
+def _closing_ms(time_ms: int, policy: Policy) -> int:
+    """Return when a parcel closes for good that was collected at `time_ms`."""
+    return pane_end_ms(pane_of(time_ms)) + policy.final_close_ms
+
+
+def _first_passing(latest_ms: Int64s, bound_ms: int) -> int:
+    """Return the number of rows up to the first that lets time go on to `bound_ms` or farther."""
+    size = int(latest_ms.searchsorted(bound_ms))
+    if size:
+        return size
+    # It has been passed already: what is due is done as soon as time goes on at all.
+    return int(latest_ms.searchsorted(latest_ms[0], side="right"))
