@@ -8,6 +8,7 @@ import yaml  # type: ignore[import-untyped]  # its types would be one more packa
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy/kubernetes"
 BASE = FOLDER / "base"
+COMPONENTS = sorted(path.parent for path in FOLDER.glob("components/*/kustomization.yaml"))
 OVERLAYS = sorted(path.parent for path in FOLDER.glob("overlays/*/kustomization.yaml"))
 
 Manifest = dict[str, Any]
@@ -29,7 +30,8 @@ def environment_of(path: Path) -> dict[str, str]:
 
 ALL: list[Manifest] = [
     manifest
-    for path in sorted(BASE.glob("*.yaml"))
+    for folder in (BASE, *COMPONENTS)
+    for path in sorted(folder.glob("*.yaml"))
     if path.name != "kustomization.yaml"
     for manifest in manifests_of(path)
 ]
