@@ -2,14 +2,16 @@
 
 Counts are of parcels. Rates lie between 0 and 1, rounded to a millionth, and are null for want of
 parcels. Instants are RFC 3339 in Shanghai time, dates are business days.
+
+Rates and days of thousands of scopes are written at once, and a dataclass takes three times as long to make
+and to encode as a struct of the same fields; see `struct_of`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
 import msgspec
-import orjson
 
 RATES: Final = "rates"
 DAYS: Final = "days"
@@ -255,9 +257,18 @@ class AlertRecord:
 Record = TypeVar("Record", RateRecord, DayRecord, AlertRecord)
 
 
-def encode(record: RateRecord | DayRecord | AlertRecord) -> bytes:
-    """Return a record as JSON."""
-    return orjson.dumps(record)
+def struct_of(kind: type) -> Callable[..., msgspec.Struct]:
+    """Return a maker of structs with a record's fields, which are given in their order.
+
+    They are for `encode` alone: it makes the same of them as of the record.
+    """
+    return msgspec.defstruct(kind.__name__, [field.name for field in fields(kind)], gc=False)
+
+
+encode: Final[Callable[[RateRecord | DayRecord | AlertRecord | msgspec.Struct], bytes]] = (
+    msgspec.json.Encoder().encode
+)
+"""Returns a record as JSON."""
 
 
 def decode(value: bytes, kind: type[Record]) -> Record:

@@ -361,6 +361,11 @@ class Judge:
             self.period_ids.append(event_period_id)
         return self.period_ids.index(event_period_id)
 
+    def ids_of(self, periods: Ints) -> list[str | None]:
+        """Return the event period ids of numbers; None for NONE."""
+        ids = [*self.period_ids, None]  # The last is at NONE.
+        return [ids[period] for period in periods.tolist()]
+
     # --- lines ---
 
     def _bench_of(self, reference: Reference, day: int, judged_ms: int) -> _Bench:

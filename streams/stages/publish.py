@@ -1,16 +1,27 @@
-"""Records of `rates` and `days` from the state of one partition."""
+"""Records of `rates` and `days` from the state of one partition.
 
-from collections.abc import Sequence
+Thousands are made at once, and all but their encoding is done in columns: a field of all of them at a time.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from streams.domain.category import Category
-from streams.domain.cell import COUNTERS, Counter
+from streams.domain.cell import COUNTERS
 from streams.domain.period import EventPeriod
 from streams.domain.policy import Policy
-from streams.domain.verdict import RateStatus, status_of_rank
+from streams.domain.verdict import (
+    RANK_BREACH,
+    RANK_TICKET,
+    RateStatus,
+    Severity,
+    status_of_rank,
+)
 from streams.domain.window import PANE_MS, TICK_MS, day_text, instant_text
 from streams.records import published
 from streams.records.published import (
@@ -21,6 +32,7 @@ from streams.records.published import (
     RateRecord,
     VerdictFigures,
     WindowFigures,
+    struct_of,
 )
 from streams.reference.types import Reference
 from streams.stages.columns import Bools, Int64s, Ints
@@ -37,12 +49,25 @@ from streams.stages.figures import (
     rounded,
 )
 from streams.stages.judge import Judge
-from streams.stages.lines import NONE, Verdicts, verdict_at
+from streams.stages.lines import NONE, Verdicts
 from streams.stages.scopes import Scope, Scopes
 from streams.stages.stage import Output
 from streams.stages.windows import CORE, Span, Windows
 
 ALL_CATEGORIES: Final = "*"
+
+RATE: Final = struct_of(RateRecord)
+WINDOW: Final = struct_of(WindowFigures)
+PERIOD: Final = struct_of(PeriodFigures)
+VERDICT: Final = struct_of(VerdictFigures)
+DAY: Final = struct_of(DayRecord)
+PART: Final = struct_of(PartFigures)
+FIRST_ISSUE: Final = struct_of(FirstIssue)
+
+# Texts by number; the last of each is at NONE.
+SEVERITIES: Final = [*(severity.name for severity in Severity), None]
+CATEGORY_TEXTS: Final = [*(category.name for category in Category), ALL_CATEGORIES]
+assert NONE == -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,51 +103,48 @@ class Publisher:
             )
         ]
         periods = self._period_figures(reference, due)
-        date = day_text(self.windows.today)
-        judged_date = day_text(self.judge.day)
-        as_of = {tick: instant_text(tick * TICK_MS) for tick in set(changed[due].tolist())}
-        outputs = []
-        for at, number in enumerate(due.tolist()):
-            scope = self.scopes.scope(number)
-            record = RateRecord(
-                granularity=scope.granularity.value,
-                scope_id=scope.scope_id,
-                city_code=scope.city_code,
-                county_code=scope.county_code,
-                enterprise_id=scope.enterprise_id,
-                date=date,
-                today=windows[0][at],
-                trailing_24h=windows[1][at],
-                trailing_7d=windows[2][at],
-                event_periods=periods.get(number, []),
-                verdict=self._verdict_figures(number, judged_date, unknown=bool(unknown[number])),
-                caliber_id=self.policy.caliber_id,
-                as_of=as_of[int(changed[number])],
-            )
-            key = published.rate_key(record.granularity, record.scope_id)
-            outputs.append(Output(published.RATES, key, published.encode(record)))
-        return outputs
+        scopes = [self.scopes.scope(number) for number in due.tolist()]
+        records = map(
+            RATE,
+            [scope.granularity.value for scope in scopes],
+            [scope.scope_id for scope in scopes],
+            [scope.city_code for scope in scopes],
+            [scope.county_code for scope in scopes],
+            [scope.enterprise_id for scope in scopes],
+            repeat(day_text(self.windows.today)),
+            *windows,
+            [periods.get(number, []) for number in due.tolist()],
+            self._verdict_figures(due, unknown[due]),
+            repeat(self.policy.caliber_id),
+            instant_texts(changed[due]),
+        )
+        return [
+            Output(published.RATES, rate_key(scope), published.encode(record))
+            for scope, record in zip(scopes, records, strict=True)
+        ]
 
-    def _verdict_figures(self, number: int, date: str, *, unknown: bool) -> VerdictFigures:
-        found = verdict_at(self.judge.current, number, self.judge.period_ids, self.policy)
-        status = RateStatus.UNKNOWN if unknown else found.status
-        return VerdictFigures(
-            date=date,
-            rate_status=status.name,
-            ticket=found.ticket and not unknown,
-            severity=None if unknown or found.severity is None else found.severity.name,
-            target=found.target,
-            parcel_category=category_text(found.category),
-            event_period_id=found.event_period_id,
-            n=found.n,
-            covered=found.covered,
-            rate=round(found.covered / found.n, RATE_DIGITS) if found.n else None,
-            wilson_upper=round(found.bound, RATE_DIGITS),
-            z=found.bound_z,
+    def _verdict_figures(self, due: Ints, unknown: Bools) -> Iterator[msgspec.Struct]:
+        found = self.judge.current.take(due)
+        tickets = found.ranks == RANK_TICKET
+        ns, covered = found.n.astype(np.int64).tolist(), found.covered.astype(np.int64).tolist()
+        return map(
+            VERDICT,
+            repeat(day_text(self.judge.day)),
+            status_names(found, unknown),
+            (tickets & ~unknown).tolist(),
+            [SEVERITIES[n] for n in np.where(unknown, NONE, found.severities).tolist()],
+            found.targets.tolist(),
+            [CATEGORY_TEXTS[n] for n in found.categories.tolist()],
+            self.judge.ids_of(found.periods),
+            ns,
+            covered,
+            [round(c / n, RATE_DIGITS) if n else None for c, n in zip(covered, ns, strict=True)],
+            [round(bound, RATE_DIGITS) for bound in found.bounds.tolist()],
+            np.where(tickets, self.policy.z_ticket, self.policy.z_page).tolist(),
         )
 
-    def _period_figures(self, reference: Reference, due: Ints) -> dict[int, list[PeriodFigures]]:
-        found: dict[int, list[PeriodFigures]] = {}
+    def _period_figures(self, reference: Reference, due: Ints) -> dict[int, list[msgspec.Struct]]:
+        found: dict[int, list[msgspec.Struct]] = {}
         for period in reference.periods:
             sums = self.windows.spans.get(span_of(period))
             if sums is None:
@@ -142,7 +164,7 @@ class Publisher:
                 if not lists[0][at]:
                     continue
                 found.setdefault(number, []).append(
-                    PeriodFigures(
+                    PERIOD(
                         event_period_id=period.event_period_id,
                         mature=lists[0][at],
                         covered_on_time=lists[1][at],
@@ -165,93 +187,53 @@ class Publisher:
         due = np.flatnonzero(changed > since)
         if not len(due):
             return []
-        table = _DayTable(self, day, due)
-        return [
-            table.output(at, verdicts=verdicts, changed=int(changed[number]), unknown=unknown)
-            for at, number in enumerate(due.tolist())
-        ]
-
-
-class _DayTable:
-    """The columns from which one business day's records are made, one row for each scope that is due."""
-
-    def __init__(self, publisher: Publisher, day: int, due: Ints) -> None:
-        scopes, windows = publisher.scopes, publisher.windows
-        self._publisher = publisher
-        self._due = due
-        self._date = day_text(day)
-        table = figures(scopes, windows.core_of_day(day)).at(due)
-        self._whole = _window_figures(table.over(slice(None)))
-        self._loose = _part_figures(table.over(LOOSE))
-        self._batch = _part_figures(table.over(BATCH))
-        self._by_category: list[dict[str, PartFigures]] = [{} for _ in due]
-        eligible = table.eligible
-        for category in Category:
-            some = np.flatnonzero(eligible[:, category])
-            if len(some):
-                parts = _part_figures(table.over([category]).at(some))
-                for at, part in zip(some.tolist(), parts, strict=True):
-                    self._by_category[at][category.name] = part
-        columns = windows.day_columns(day)
-        self._other: list[list[int]] = [
-            by_scope(scopes, columns[counter]).sum(axis=1)[due].tolist()
+        table = figures(self.scopes, self.windows.core_of_day(day)).at(due)
+        columns = self.windows.day_columns(day)
+        others = [
+            by_scope(self.scopes, columns[counter]).sum(axis=1)[due].tolist()
             for counter in range(CORE, COUNTERS)
         ]
-        issues = publisher.days.of_day(day)
-        self._status = issues.status.name
-        self._revisions: list[int] = issues.revisions[due].tolist()
-        self._first = _first_issues(first_figures(issues).at(due), issues.first_ticks[due])
-
-    def output(self, at: int, *, verdicts: Verdicts, changed: int, unknown: Bools) -> Output:
-        """Return the record of one row."""
-        number = int(self._due[at])
-        scope: Scope = self._publisher.scopes.scope(number)
-        whole = self._whole[at]
-        status = status_of_rank(int(verdicts.ranks[number]))
-        period, category = int(verdicts.periods[number]), int(verdicts.categories[number])
-        record = DayRecord(
-            granularity=scope.granularity.value,
-            scope_id=scope.scope_id,
-            date=self._date,
-            city_code=scope.city_code,
-            county_code=scope.county_code,
-            enterprise_id=scope.enterprise_id,
-            eligible=whole.eligible,
-            covered_on_time=whole.covered_on_time,
-            covered_late=whole.covered_late,
-            missing=whole.missing,
-            covered_young=whole.covered_young,
-            pending=whole.pending,
-            exempt=self._count(Counter.EXEMPT, at),
-            voided=self._count(Counter.VOIDED, at),
-            rescans=self._count(Counter.RESCANS, at),
-            duplicates=self._count(Counter.DUPLICATES, at),
-            attempts_failed=self._count(Counter.ATTEMPTS_FAILED, at),
-            backdated=self._count(Counter.BACKDATED, at),
-            orphans=self._count(Counter.ORPHANS, at),
-            after_close=self._count(Counter.AFTER_CLOSE, at),
-            rate=whole.rate,
-            on_time_rate=whole.on_time_rate,
-            rate_low=whole.rate_low,
-            rate_high=whole.rate_high,
-            loose=self._loose[at],
-            batch=self._batch[at],
-            by_category=self._by_category[at],
-            target=float(verdicts.targets[number]) or None,
-            parcel_category=category_text(None if category == NONE else Category(category)),
-            rate_status=(RateStatus.UNKNOWN if unknown[number] else status).name,
-            event_period_id=None if period == NONE else self._publisher.judge.period_ids[period],
-            day_status=self._status,
-            revision=self._revisions[at],
-            first_issue=self._first[at],
-            caliber_id=self._publisher.policy.caliber_id,
-            as_of=instant_text(changed * TICK_MS),
+        issues, date = self.days.of_day(day), day_text(day)
+        scopes = [self.scopes.scope(number) for number in due.tolist()]
+        found = verdicts.take(due)
+        records = map(
+            DAY,
+            [scope.granularity.value for scope in scopes],
+            [scope.scope_id for scope in scopes],
+            repeat(date),
+            [scope.city_code for scope in scopes],
+            [scope.county_code for scope in scopes],
+            [scope.enterprise_id for scope in scopes],
+            *_counts(whole := table.over(slice(None))),
+            *others,
+            *_rates(whole),
+            _part_figures(table.over(LOOSE)),
+            _part_figures(table.over(BATCH)),
+            _by_category(table),
+            [target or None for target in found.targets.tolist()],
+            [CATEGORY_TEXTS[n] for n in found.categories.tolist()],
+            status_names(found, unknown[due]),
+            self.judge.ids_of(found.periods),
+            repeat(issues.status.name),
+            issues.revisions[due].tolist(),
+            _first_issues(first_figures(issues).at(due), issues.first_ticks[due]),
+            repeat(self.policy.caliber_id),
+            instant_texts(changed[due]),
         )
-        key = published.day_key(record.granularity, record.scope_id, self._date)
-        return Output(published.DAYS, key, published.encode(record))
+        return [
+            Output(published.DAYS, day_key(scope, date), published.encode(record))
+            for scope, record in zip(scopes, records, strict=True)
+        ]
 
-    def _count(self, counter: Counter, at: int) -> int:
-        return self._other[counter - CORE][at]
+
+def rate_key(scope: Scope) -> bytes:
+    """Return the key of a scope on `rates`."""
+    return published.rate_key(scope.granularity.value, scope.scope_id)
+
+
+def day_key(scope: Scope, date: str) -> bytes:
+    """Return the key of a scope's business day on `days`."""
+    return published.day_key(scope.granularity.value, scope.scope_id, date)
 
 
 def span_of(period: EventPeriod) -> Span:
@@ -264,25 +246,55 @@ def category_text(category: Category | None) -> str:
     return ALL_CATEGORIES if category is None else category.name
 
 
+def instant_texts(ticks: Int64s) -> list[str]:
+    """Return ticks as instants are written."""
+    texts = {tick: instant_text(tick * TICK_MS) for tick in set(ticks.tolist())}
+    return [texts[tick] for tick in ticks.tolist()]
+
+
+def status_names(verdicts: Verdicts, unknown: Bools) -> list[str]:
+    """Return the names of the verdicts' statuses, as they are published."""
+    names = [status_of_rank(rank).name for rank in range(RANK_BREACH + 1)]
+    names.append(RateStatus.UNKNOWN.name)
+    return [names[n] for n in np.where(unknown, RANK_BREACH + 1, verdicts.ranks).tolist()]
+
+
 def _counts(table: FigureColumns) -> list[list[int]]:
-    eligible: list[int] = table.eligible.tolist()
-    return [eligible, *(column.tolist() for column in table.columns())]
+    return [table.eligible.tolist(), *(column.tolist() for column in table.columns())]
 
 
-def _part_figures(table: FigureColumns) -> list[PartFigures]:
-    rows = zip(*_counts(table), rounded(table.rate), strict=True)
-    return [PartFigures(*row) for row in rows]
-
-
-def _window_figures(table: FigureColumns) -> list[WindowFigures]:
+def _rates(table: FigureColumns) -> list[list[float | None]]:
     rates = (table.rate, table.on_time_rate, table.rate_low, table.rate_high)
-    rows = zip(*_counts(table), *(rounded(column) for column in rates), strict=True)
-    return [WindowFigures(*row) for row in rows]
+    return [rounded(column) for column in rates]
 
 
-def _first_issues(table: FigureColumns, ticks: Int64s) -> Sequence[FirstIssue | None]:
+def _window_figures(table: FigureColumns) -> Iterator[msgspec.Struct]:
+    return map(WINDOW, *_counts(table), *_rates(table))
+
+
+def _part_figures(table: FigureColumns) -> Iterator[msgspec.Struct]:
+    return map(PART, *_counts(table), rounded(table.rate))
+
+
+def _by_category(table: FigureColumns) -> list[dict[str, msgspec.Struct]]:
+    """Return the figures of the categories that have any, by name."""
+    found: list[dict[str, msgspec.Struct]] = [{} for _ in table.missing]
+    eligible = table.eligible
+    for category in Category:
+        some = np.flatnonzero(eligible[:, category])
+        parts = _part_figures(table.at(some).over([category]))
+        for at, part in zip(some.tolist(), parts, strict=True):
+            found[at][category.name] = part
+    return found
+
+
+def _first_issues(table: FigureColumns, ticks: Int64s) -> list[msgspec.Struct | None]:
+    """Return the first issues; None for what has not been issued yet."""
+    found: list[msgspec.Struct | None] = [None] * len(ticks)
+    issued = np.flatnonzero(ticks)
+    table, ticks = table.at(issued), ticks[issued]
     rates = (rounded(table.rate), rounded(table.on_time_rate))
-    as_of = [instant_text(tick * TICK_MS) for tick in ticks.tolist()]
-    rows = zip(*_counts(table), *rates, as_of, strict=True)
-    issues = [FirstIssue(*row) for row in rows]
-    return [issue if tick else None for issue, tick in zip(issues, ticks.tolist(), strict=True)]
+    issues = map(FIRST_ISSUE, *_counts(table), *rates, instant_texts(ticks))
+    for at, issue in zip(issued.tolist(), issues, strict=True):
+        found[at] = issue
+    return found

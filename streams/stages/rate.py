@@ -81,7 +81,6 @@ class RatePartition(TickedStage):
         order = np.lexsort((numbers, told.ticks))
         told, numbers = told.take(order), numbers[order]
         found = told.verdicts
-        ids = [*self.judge.period_ids, None]  # The last is that of no period, at NONE.
         bound_z = np.where(found.ranks == RANK_TICKET, self.policy.z_ticket, self.policy.z_page)
         rows = zip(
             told.ticks.tolist(),
@@ -92,7 +91,7 @@ class RatePartition(TickedStage):
             found.severities.tolist(),
             found.targets.tolist(),
             found.categories.tolist(),
-            [ids[period] for period in found.periods.tolist()],
+            self.judge.ids_of(found.periods),
             found.n.astype(np.int64).tolist(),
             found.covered.astype(np.int64).tolist(),
             found.bounds.tolist(),

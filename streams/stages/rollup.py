@@ -26,7 +26,7 @@ from streams.stages.alerts import AlertDesk, DeskState, Entry, Finding, end_sign
 from streams.stages.columns import Array, Bools, Ints, distinct
 from streams.stages.figures import RATE_DIGITS
 from streams.stages.judge import Turns, no_turns
-from streams.stages.scopes import RollupScopes, Scope, city_of
+from streams.stages.scopes import RollupScopes, Scope, city_of, outlet_scope
 from streams.stages.silence import Channels, Collapses, Place
 from streams.stages.stage import Output
 from streams.stages.ticked import TickedStage
@@ -473,18 +473,6 @@ class RollupPartition(TickedStage):
         super()._use_restored_reference()
         self._followed = self._judged_by
         self._scopes_now = self.rollups.count
-
-
-def outlet_scope(outlet: Outlet) -> Scope:
-    """Return an outlet as a scope."""
-    return Scope(
-        granularity=Granularity.OUTLET,
-        scope_id=outlet.outlet_id,
-        city_code=city_of(outlet.county_code),
-        county_code=outlet.county_code,
-        enterprise_id=outlet.enterprise_id,
-        duty_group=outlet.duty_group,
-    )
 
 
 def _tells(entry: Entry, finding: Finding) -> bool:

@@ -47,6 +47,18 @@ def region_of(county_code: str) -> str:
     return f"{county_code[:2]}0000"
 
 
+def outlet_scope(outlet: Outlet) -> Scope:
+    """Return an outlet as a scope."""
+    return Scope(
+        granularity=Granularity.OUTLET,
+        scope_id=outlet.outlet_id,
+        city_code=city_of(outlet.county_code),
+        county_code=outlet.county_code,
+        enterprise_id=outlet.enterprise_id,
+        duty_group=outlet.duty_group,
+    )
+
+
 class Scopes(Protocol):
     """How the groups of one partition are put together to scopes."""
 
@@ -138,6 +150,7 @@ class OutletScopes(_Groups):
         self._enterprises: dict[str, int] = {}
         self._pairs: Int64s = np.empty(0, np.int64)
         self._moved: list[tuple[int, int, int]] = []  # Unit, until day, pair.
+        self._made: dict[int, Scope] = {}  # Under the present reference data.
 
     @property
     def count(self) -> int:
@@ -153,6 +166,7 @@ class OutletScopes(_Groups):
         self._enterprises = {name: number for number, name in enumerate(reference.enterprises)}
         self._pairs = np.empty(0, np.int64)
         self._moved = []
+        self._made = {}
         self._place(0)
 
     def _add_units(self, numbers: Sequence[int]) -> None:
@@ -161,6 +175,7 @@ class OutletScopes(_Groups):
     def remember(self, outlets: Sequence[Outlet]) -> None:
         """Know these outlets, even if the reference data has dropped them."""
         self._by_number |= {outlet.number: outlet for outlet in outlets}
+        self._made = {}
 
     def seen(self) -> list[Outlet]:
         """Return all outlets that have been seen."""
@@ -219,15 +234,11 @@ class OutletScopes(_Groups):
 
     def scope(self, number: int) -> Scope:
         """Return an outlet as a scope, at the place where it belongs now."""
-        outlet = self._by_number[int(self._units.keys[number])]
-        return Scope(
-            granularity=Granularity.OUTLET,
-            scope_id=outlet.outlet_id,
-            city_code=city_of(outlet.county_code),
-            county_code=outlet.county_code,
-            enterprise_id=outlet.enterprise_id,
-            duty_group=outlet.duty_group,
-        )
+        scope = self._made.get(number)
+        if scope is None:
+            outlet = self._by_number[int(self._units.keys[number])]
+            scope = self._made[number] = outlet_scope(outlet)
+        return scope
 
 
 ROLLUPS: Final = (

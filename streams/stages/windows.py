@@ -409,19 +409,21 @@ class Windows:
         return columns
 
     def core_of_day(self, day: int) -> Int32s:
-        """Return a day's core counters, and then the mature ones."""
-        columns = self.day_columns(day)
+        """Return a day's core counters of each group, and then the mature ones."""
+        columns = self.day_columns(day)[:, : len(self.groups)]
         return np.concatenate([columns[:CORE], columns[MATURE:]])
 
     def core_of_trailing(self) -> Int32s:
         """Return the same for the 24 hours of panes that end at the tick."""
-        return self._trail
+        return self._trail[:, : len(self.groups)]
 
     def core_of_week(self) -> Int32s:
         """Return the same for today and the six business days before it."""
-        days = [self._days[day % DAY_SLOTS] for day in range(self._today - 6, self._today + 1)]
-        total = np.add.reduce(days)
-        return np.concatenate([total[:CORE], total[MATURE:]])
+        total = np.zeros((2 * CORE, len(self.groups)), np.int32)
+        for day in self._seen_days:
+            if self._today - 6 <= day <= self._today:
+                total += self.core_of_day(day)
+        return total
 
     def kept_days(self) -> list[int]:
         """Return the business days that may have had changes, in their order."""
