@@ -1,13 +1,14 @@
 """Around every request: what one parser of HTTP takes for two requests and another for one is refused.
 
 A proxy in front and this server must agree on where a request ends, or what the one lets pass as a
-body is a request to the other. So whatever two parsers may measure differently is refused, and after a
-refusal the connection ends, unless the whole body has been read: nothing behind it is ever parsed.
+body is a request to the other. So whatever two parsers may measure differently is refused, and that ends
+the connection: nothing behind it is ever parsed.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Final
 
@@ -22,6 +23,11 @@ REQUEST_S: Final = 60.0
 """How long a request may take in all, its answer included: longer than all that it waits for."""
 CERTIFICATE: Final = "certificate_sha256"
 """In a request's state: the hash of the certificate that its client has shown, None for none."""
+
+DRAINED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""How much of a body is read, for nothing, before a refusal ends the connection: whoever is still sending
+would be cut off, and never see the answer."""
+DRAINED_S: Final = 2.0
 
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
@@ -42,13 +48,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         began = monotonic()
-        read_whole = begun = False
-
-        async def receiving() -> Message:
-            nonlocal read_whole
-            message = await receive()
-            read_whole = message["type"] == "http.request" and not message.get("more_body", False)
-            return message
+        begun = False
+        body = _Body(scope, receive)
 
         async def sending(message: Message) -> None:
             nonlocal begun
@@ -57,7 +58,9 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                if not read_whole and _has_body(scope):
+                if not body.at_end and headers.get("Connection") != "close":
+                    await body.drain()
+                if not body.at_end:
                     headers["Connection"] = "close"
                 route = getattr(scope.get("route"), "path", "other")
                 self._answered(route, message["status"], monotonic() - began)
@@ -66,21 +69,44 @@ class Guard:
         mistake = _ambiguous(scope)
         if mistake is not None:
             problem = ProblemError(400, "Bad request", mistake, {"Connection": "close"})
-            await answer(problem)(scope, receiving, sending)
+            await answer(problem)(scope, body.receive, sending)
             return
         try:
             async with asyncio.timeout(REQUEST_S):
-                await self._app(scope, receiving, sending)
+                await self._app(scope, body.receive, sending)
         except TimeoutError:
             LOGGER.warning("a request took more than %.0f seconds, so it was ended", REQUEST_S)
             if begun:
                 raise  # A client that does not read: the server ends the connection.
             problem = ProblemError(503, "Service unavailable", "it took too long; send again later")
-            await answer(problem)(scope, receiving, sending)
+            await answer(problem)(scope, body.receive, sending)
+
+
+class _Body:
+    """A request's body on its way."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
+        self.at_end = not _has_body(scope)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.at_end = self.at_end or not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read on to the end, but not for long."""
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAINED_S):
+                while not self.at_end and size <= DRAINED_BYTES_MAX:
+                    size += len((await self.receive()).get("body", b""))
 
 
 def _ambiguous(scope: Scope) -> str | None:
     """Return what another parser may take for another request; None for nothing."""
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return "HTTP 1.1 is spoken here"
     names = [name for name, _ in scope["headers"]]
     if b"transfer-encoding" in names:
         if b"content-length" in names:

@@ -29,6 +29,8 @@ class GatewayProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As theirs.
         """Begin."""
         super().connection_made(transport)
+        # Theirs would log paths with their parameters, which may hold anything, to any handler there is.
+        self.access_log = False
         self.app_state = {**self.app_state, CERTIFICATE: _certificate_sha256(transport)}
         self._await_head()
 

@@ -84,7 +84,7 @@ def run_gateway(config: GatewayConfig, *, listening: Callable[[str], None]) -> N
     with closing(listening_socket(config.host, config.port)) as listener:
         known = ReferenceThread(config.client, config.reference)
         writer = Writer(config.client, config.shipments)
-        server = Server(_server_config(config, _gateway(config, known, writer)))
+        server = Server(server_config(config, _gateway(config, known, writer)))
         known.start()
         writer.start()
         try:
@@ -115,7 +115,8 @@ def _gateway(config: GatewayConfig, known: ReferenceThread, writer: Writer) -> G
     )
 
 
-def _server_config(config: GatewayConfig, gateway: Gateway) -> uvicorn.Config:
+def server_config(config: GatewayConfig, gateway: Gateway) -> uvicorn.Config:
+    """Return how the server is to run a gateway; raises as `run_gateway` for its certificates."""
     made = uvicorn.Config(
         build_app(gateway),
         http=GatewayProtocol,

@@ -68,8 +68,8 @@ def answer(problem: ProblemError) -> Response:
 
 
 def too_large(detail: str) -> ProblemError:
-    """Return the answer to a body that is more than is taken; the connection ends with it."""
-    return ProblemError(413, "Content too large", detail, {"Connection": "close"})
+    """Return the answer to a body that is more than is taken."""
+    return ProblemError(413, "Content too large", detail)
 
 
 def too_many(detail: str, retry_after_s: int) -> ProblemError:
