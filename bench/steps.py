@@ -197,7 +197,7 @@ class _Flow:
         for partition, of in drained.items():
             for value in changes(0, 0, of.state):
                 producer.produce(named[f"{name}.state"].name, value, partition=partition)
-            for topic, key, value_out, target in of.outputs:
+            for topic, key, value_out, target, _ in of.outputs:
                 producer.produce(named[topic].name, value_out, key=key, partition=target)
         producer.deliver()
         producer.commit()

@@ -1,6 +1,6 @@
 """The topology: which stage reads what, and the Faust app whose agents run them.
 
-    shipments ──▶ match ──counts──▶ rate ──totals──▶ rollup ──▶ rates, days, alerts, compliance
+    shipments ──▶ match ──counts──▶ rate ──totals──▶ rollup ──▶ rates, days, alerts ──▶ compliance
 
 Each stage has one agent, one consumer group and one transactional producer per worker. An agent takes
 batches from its RecordChannel and has them applied; no rule and no number is here.
@@ -17,9 +17,18 @@ from faust.app.base import BootStrategy
 from streams.agents.runner import PartitionBatch, Runner
 from streams.domain.policy import Policy
 from streams.kafka.channel import Delivery, RecordChannel
-from streams.records.topics import COUNTS, SHIPMENTS, TOTALS
+from streams.kafka.joint import Inputs
+from streams.records.topics import (
+    COMPLIANCE,
+    COMPLIANCE_INPUTS,
+    COUNTS,
+    RATES,
+    SHIPMENTS,
+    TOTALS,
+)
 from streams.reference.types import ReferenceHistory
 from streams.settings import Clock
+from streams.stages.compliance.partition import CompliancePartition, make_teller
 from streams.stages.match.partition import MatchPartition
 from streams.stages.rate import RatePartition
 from streams.stages.rollup import RollupPartition
@@ -52,6 +61,7 @@ class StageDefinition:
         heartbeats: Whether its input gets heartbeats, with `clock = wall`.
         truncates: Whether its input is read by it alone, and deleted once it is committed.
         paces: Whether its partitions wait for each other in stream time.
+        joins: All that it reads, where that is several topics: their partitions are numbered through.
 
     """
 
@@ -60,6 +70,12 @@ class StageDefinition:
     heartbeats: bool = False
     truncates: bool = False
     paces: bool = False
+    joins: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """All topics that it reads, without prefix."""
+        return self.joins or (self.input,)
 
 
 def _match(partition: int, context: StageContext, history: ReferenceHistory) -> Stage:
@@ -81,10 +97,20 @@ def _rollup(partition: int, context: StageContext, history: ReferenceHistory) ->
     return RollupPartition(context.policy, history, sources=context.partitions[COUNTS])
 
 
+def _compliance(number: int, context: StageContext, history: ReferenceHistory) -> Stage:
+    inputs = Inputs({topic: context.partitions[topic] for topic in COMPLIANCE_INPUTS})
+    topic, share = inputs.place(number)
+    shares = context.partitions[topic]
+    return CompliancePartition(
+        make_teller(topic, context.policy, history, share=share, shares=shares)
+    )
+
+
 TOPOLOGY: Final[Mapping[str, StageDefinition]] = {
     "match": StageDefinition(SHIPMENTS, _match, heartbeats=True, paces=True),
     "rate": StageDefinition(COUNTS, _rate, truncates=True),
     "rollup": StageDefinition(TOTALS, _rollup, truncates=True),
+    COMPLIANCE: StageDefinition(RATES, _compliance, joins=COMPLIANCE_INPUTS),
 }
 
 

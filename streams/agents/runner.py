@@ -19,8 +19,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
 
-from confluent_kafka import TopicPartition
-
 from streams.agents.telemetry import Telemetry
 from streams.kafka.consumer import (
     SESSION_TIMEOUT_MS,
@@ -248,12 +246,7 @@ class Runner:
         )
         self._producer = self._new_producer()
         self._producer_back_s: float | None = None
-        self._consumer = GroupConsumer(
-            consumer_config(config.client, group=self._id(), instance=config.slot),
-            topic=self._input,
-            handler=self,
-            end_process=config.end_process,
-        )
+        self._consumer = self._new_consumer()
         self._truncation = Truncation(config.client)
         self._heartbeats = Heartbeats(config.client, topic=self._input) if plan.heartbeats else None
         self._truncated_s = self._now_s()
@@ -279,6 +272,15 @@ class Runner:
             producer_config(config.client, transactional_id=self._id(config.slot)),
             end_process=config.end_process,
             give_up=lambda: self._stopping,
+        )
+
+    def _new_consumer(self) -> GroupConsumer:
+        config = self._config
+        return GroupConsumer(
+            consumer_config(config.client, group=self._id(), instance=config.slot),
+            topic=self._input,
+            handler=self,
+            end_process=config.end_process,
         )
 
     def step(self, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
@@ -402,7 +404,8 @@ class Runner:
             self._assigned.discard(partition)
             self._owned.pop(partition, None)
             self._paused.discard(partition)
-            self._telemetry.dropped(self._input, partition)
+            place = self._consumer.place(partition)
+            self._telemetry.dropped(place.topic, place.partition, number=partition)
         self._telemetry.assigned(len(self._owned), len(self._assigned))
 
     def _restore_assigned(self) -> None:
@@ -562,8 +565,8 @@ class Runner:
         crash.passed("after_state_write")
         prefix = self._config.prefix
         for partition, outgoing in drained.items():
-            for topic, key, value, target in outgoing.outputs:
-                producer.produce(prefix + topic, value, key=key, partition=target)
+            for topic, key, value, target, headers in outgoing.outputs:
+                producer.produce(prefix + topic, value, key=key, partition=target, headers=headers)
             for letter in self._owned[partition].dead_letters:
                 producer.produce(
                     self._dead_letters, letter.value, key=letter.key, headers=letter.headers
@@ -571,7 +574,7 @@ class Runner:
         crash.passed("after_outputs")
         producer.deliver()
         producer.send_offsets(
-            [TopicPartition(self._input, p, self._owned[p].position) for p in drained], metadata
+            [self._consumer.place(p, self._owned[p].position) for p in drained], metadata
         )
         crash.passed("after_offsets_sent")
         crash.passed("before_commit")
@@ -622,9 +625,7 @@ class Runner:
         self._producer.deliver()
         # The offset is the committed one. It is sent for its fencing: a worker that lost the
         # partition meanwhile must not write an old state over its successor's.
-        self._producer.send_offsets(
-            [TopicPartition(self._input, partition, owned.logged)], metadata
-        )
+        self._producer.send_offsets([self._consumer.place(partition, owned.logged)], metadata)
         self._producer.commit()
         owned.log_bytes, owned.snapshot_bytes = 0, sum(map(len, values))
         self._crash.passed("snapshot_delete")
@@ -651,7 +652,8 @@ class Runner:
         for partition, owned in self._owned.items():
             end = self._consumer.known_end(partition)
             lag = 0 if owned.at_end or end is None else max(end - owned.position, 0)
-            self._telemetry.lag(self._input, partition, lag)
+            place = self._consumer.place(partition)
+            self._telemetry.lag(place.topic, place.partition, lag)
             self._telemetry.log_size(partition, owned.log_bytes + owned.snapshot_bytes)
         self._telemetry.states({p: owned.stage for p, owned in self._owned.items()})
 

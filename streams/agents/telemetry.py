@@ -110,10 +110,10 @@ class Telemetry:
         self._log_bytes[partition] = size
         self._metrics.set("realname_state_log_bytes", sum(self._log_bytes.values()), self._stage)
 
-    def dropped(self, topic: str, partition: int) -> None:
-        """Forget a partition."""
+    def dropped(self, topic: str, partition: int, *, number: int) -> None:
+        """Forget a partition, and its state log, which has this number."""
         self._metrics.remove("realname_lag_records", topic, str(partition))
-        self._log_bytes.pop(partition, None)
+        self._log_bytes.pop(number, None)
 
     def states(self, stages: Mapping[int, Stage]) -> None:
         """Show what the stages show; called with the states at rest."""

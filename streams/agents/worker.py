@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -29,6 +30,7 @@ from streams.agents.app import (
     add_agent,
     build_app,
 )
+from streams.agents.compliance import ComplianceRunner
 from streams.agents.http import HealthServer
 from streams.agents.runner import Runner, RunnerConfig, StagePlan
 from streams.agents.telemetry import Telemetry
@@ -38,6 +40,7 @@ from streams.kafka.client import client_config
 from streams.kafka.crash import CrashPlan
 from streams.kafka.errors import ClusterError, TopicMissing
 from streams.kafka.fencing import EXIT_FENCED
+from streams.kafka.joint import Inputs
 from streams.kafka.quiet import quiet
 from streams.kafka.reference_feed import KafkaReferenceFeed
 from streams.kafka.restore import StateRefused
@@ -46,8 +49,14 @@ from streams.kafka.transaction import GaveUp
 from streams.metrics import Metrics
 from streams.notify.service import NotifyConfig, NotifyService
 from streams.records.rejects import TooManyRejects
-from streams.records.topics import REFERENCE, SHIPMENTS_DLQ, catalogue
-from streams.reference.types import ReferenceHistory
+from streams.records.topics import (
+    REFERENCE,
+    SHIPMENTS_DLQ,
+    Topic,
+    catalogue,
+    compliance_topics,
+)
+from streams.reference.types import ReferenceHistory, known_enterprises
 from streams.settings import Clock
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -137,7 +146,7 @@ def _check_topics(config: WorkerConfig) -> None:
     """Raise ClusterError unless the topics that the agents use are as the catalogue has them."""
     client = client_config(config.bootstrap, client_id="realname-worker", extra=config.kafka)
     topics = catalogue(config.prefix, config.partitions)
-    inputs = [config.topology[agent].input for agent in config.agents]
+    inputs = [topic for agent in config.agents for topic in config.topology[agent].inputs]
     logs = [f"{agent}.state" for agent in config.agents]
     used = {n: topics[n] for n in (*inputs, *logs, SHIPMENTS_DLQ, REFERENCE) if n in topics}
     drifts = check_topics(AdminClient(client), used)
@@ -217,7 +226,7 @@ class _Worker:
             truncates=definition.truncates,
             paces=definition.paces,
         )
-        runner = Runner(
+        runner = self._runner(definition, history)(
             plan,
             RunnerConfig(
                 client=client,
@@ -232,6 +241,27 @@ class _Worker:
             telemetry=self._telemetries[name],
         )
         return add_agent(app, name, runner, on_end=self._on_end)
+
+    def _runner(
+        self, definition: StageDefinition, history: ReferenceHistory
+    ) -> Callable[..., Runner]:
+        """Return what makes the runner of a stage."""
+        if not definition.joins:
+            return Runner
+        config = self._config
+        topics = catalogue(config.prefix, config.partitions)
+        counts = {topics[name].name: topics[name].partitions for name in definition.joins}
+
+        def of_enterprises() -> Sequence[Topic]:
+            enterprises = known_enterprises(history.latest)
+            return [*compliance_topics(enterprises, config.prefix, config.partitions).values()]
+
+        return partial(
+            ComplianceRunner,
+            inputs=Inputs(counts),
+            topics=of_enterprises,
+            beats=config.clock == "wall",
+        )
 
     def _start_notify(self) -> "asyncio.Future[None]":
         """Start telling Alertmanagers, if any are named; it stops when the worker is told to."""

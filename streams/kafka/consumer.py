@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from streams.kafka.errors import KafkaRefused, cluster_error
 from streams.kafka.fencing import is_fenced
@@ -135,10 +142,38 @@ class GroupConsumer:
         self._fenced: KafkaError | None = None
         self._consumer = Consumer({**config, "error_cb": self._on_error})
 
+    # What tells a partition's number from its place; a consumer of several topics has its own.
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What is read, with prefix."""
+        return [self._topic]
+
+    def place(self, number: int, offset: int = OFFSET_INVALID) -> TopicPartition:
+        """Return a partition, and an offset in it, as Kafka knows them."""
+        return TopicPartition(self._topic, number, offset)
+
+    def number(self, topic: str, partition: int) -> int:
+        """Return the number by which the owner knows a partition."""
+        del topic
+        return partition
+
+    def _columns(self, messages: Sequence[Message]) -> list[Fetched]:
+        return by_partition(messages)
+
+    def _numbers(self, places: Iterable[TopicPartition]) -> list[int]:
+        return [self.number(place.topic, place.partition) for place in places]
+
+    def _number_of(self, message: Message) -> int:
+        topic, partition = message.topic(), message.partition()
+        assert topic is not None
+        assert partition is not None
+        return self.number(topic, partition)
+
     def join(self) -> None:
         """Join the group. From now on `poll` must be called, and `close` at the end."""
         self._consumer.subscribe(
-            [self._topic],
+            list(self.topics),
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
@@ -164,16 +199,13 @@ class GroupConsumer:
         if any(map(_ERROR, messages)):
             messages = self._take_events(messages, ends)
         started = self._started
-        fetched = [f for f in by_partition(messages) if f.partition in started] if messages else []
+        fetched = [f for f in self._columns(messages) if f.partition in started] if messages else []
         return Polled(fetched, ends)
 
     def start(self, offsets: Mapping[int, int]) -> None:
         """Begin to read assigned partitions, each at its offset."""
         self._consumer.incremental_assign(
-            [
-                TopicPartition(self._topic, partition, offset)
-                for partition, offset in offsets.items()
-            ]
+            [self.place(partition, offset) for partition, offset in offsets.items()]
         )
         self._started |= offsets.keys()
 
@@ -183,16 +215,15 @@ class GroupConsumer:
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Read nothing more from partitions until `resume`; what they have is fetched again then."""
-        self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
+        self._consumer.pause([self.place(partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Read from paused partitions again, where they stopped."""
-        self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
+        self._consumer.resume([self.place(partition) for partition in partitions])
 
     def known_end(self, partition: int) -> int | None:
         """Return the partition's end offset as of the last fetch, without asking; None if unknown."""
-        place = TopicPartition(self._topic, partition)
-        _, high = self._consumer.get_watermark_offsets(place, cached=True)
+        _, high = self._consumer.get_watermark_offsets(self.place(partition), cached=True)
         return high if high >= 0 else None
 
     def committed(self, partition: int, timeout_s: float) -> int | None:
@@ -202,9 +233,8 @@ class GroupConsumer:
             ClusterError: Retryable after a broker's restart or while a transaction is open.
 
         """
-        place = TopicPartition(self._topic, partition)
         try:
-            (answer,) = self._consumer.committed([place], timeout_s)
+            (answer,) = self._consumer.committed([self.place(partition)], timeout_s)
         except KafkaException as raised:
             raise cluster_error(raised.args[0], doing="reading the group's offsets") from raised
         if answer.error is not None:
@@ -219,9 +249,7 @@ class GroupConsumer:
 
         """
         try:
-            low, _ = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout_s
-            )
+            low, _ = self._consumer.get_watermark_offsets(self.place(partition), timeout_s)
         except KafkaException as raised:
             raise cluster_error(
                 raised.args[0], doing="asking for a partition's first offset"
@@ -250,15 +278,14 @@ class GroupConsumer:
     def _take_events(self, messages: list[Message], ends: dict[int, int]) -> list[Message]:
         records = []
         for message in messages:
-            error, partition, offset = message.error(), message.partition(), message.offset()
+            error, offset = message.error(), message.offset()
             if error is None:
-                assert partition is not None
-                ends.pop(partition, None)  # What follows an end shows that it is none any more.
+                # What follows an end shows that it is none any more.
+                ends.pop(self._number_of(message), None)
                 records.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 (a public code)
-                assert partition is not None
                 assert offset is not None
-                ends[partition] = offset
+                ends[self._number_of(message)] = offset
             else:
                 self._check(error)
         return records
@@ -294,7 +321,7 @@ class GroupConsumer:
         try:
             self._member_id = consumer.memberid() or ""
             consumer.incremental_assign([])
-            self._handler.assigned([place.partition for place in places])
+            self._handler.assigned(self._numbers(places))
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
 
@@ -305,21 +332,21 @@ class GroupConsumer:
             self._on_lost(consumer, places)
             return
         try:
-            self._handler.revoked([place.partition for place in places])
+            self._handler.revoked(self._numbers(places))
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
         self._stop(places)
 
     def _on_lost(self, _consumer: Consumer, places: list[TopicPartition]) -> None:
         try:
-            self._handler.lost([place.partition for place in places])
+            self._handler.lost(self._numbers(places))
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = raised
         self._stop(places)
 
     def _stop(self, places: list[TopicPartition]) -> None:
         try:
-            self._unassign([p.partition for p in places if p.partition in self._started])
+            self._unassign([p for p in self._numbers(places) if p in self._started])
         except BaseException as raised:  # noqa: BLE001 (raised again by `poll`)
             self._raised = self._raised or raised
 
@@ -328,9 +355,7 @@ class GroupConsumer:
         # resuming it just after it was started would make the client forget its offset.
         self.resume(partitions)
         self._started -= set(partitions)
-        self._consumer.incremental_unassign(
-            [TopicPartition(self._topic, partition) for partition in partitions]
-        )
+        self._consumer.incremental_unassign([self.place(partition) for partition in partitions])
 
     def _on_error(self, error: KafkaError) -> None:
         if is_fenced(error):
@@ -356,14 +381,16 @@ def by_partition(messages: Sequence[Message]) -> list[Fetched]:
             runs[partition].extend(run)
         else:
             runs[partition] = list(run)
-    return [
-        Fetched(
-            partition,
-            list(map(Message.offset, run)),  # type: ignore[arg-type]  # only None before delivery
-            list(map(Message.key, run)),
-            list(map(Message.value, run)),
-            [timestamp for _, timestamp in map(Message.timestamp, run)],
-            run,
-        )
-        for partition, run in runs.items()
-    ]
+    return [fetched_of(partition, run) for partition, run in runs.items()]
+
+
+def fetched_of(partition: int, run: list[Message]) -> Fetched:
+    """Return records of one partition as columns."""
+    return Fetched(
+        partition,
+        list(map(Message.offset, run)),  # type: ignore[arg-type]  # only None before delivery
+        list(map(Message.key, run)),
+        list(map(Message.value, run)),
+        [timestamp for _, timestamp in map(Message.timestamp, run)],
+        run,
+    )

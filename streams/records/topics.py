@@ -3,7 +3,7 @@
 Pure data. `streams/kafka/topics.py` makes a cluster agree with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +23,9 @@ AUDIT: Final = "audit"
 MATCH_STATE: Final = "match.state"
 RATE_STATE: Final = "rate.state"
 ROLLUP_STATE: Final = "rollup.state"
+COMPLIANCE_STATE: Final = "compliance.state"
+COMPLIANCE: Final = "compliance"
+"""Begins the name of each enterprise's topic; see `compliance_topics`."""
 
 PREFIX_DEFAULT: Final = "realname."
 
@@ -65,6 +68,7 @@ PARTITIONS_DEFAULT: Final[Mapping[str, int]] = MappingProxyType(
         ALERTS_ACKS: 1,
         AUDIT: 1,
         REFERENCE: 1,
+        COMPLIANCE: 3,
     },
 )
 # Partition p of the one is written by whoever reads partition p of the other.
@@ -76,6 +80,8 @@ PARTITIONS_AS: Final[Mapping[str, str]] = MappingProxyType(
         ROLLUP_STATE: TOTALS,
     },
 )
+# What the compliance stage reads. Their partitions are numbered through in this order.
+COMPLIANCE_INPUTS: Final = (RATES, DAYS, ALERTS, PARCELS_MISSING, SHIPMENTS_DLQ)
 # One worker sees all totals, because an enterprise's outlets are everywhere; a table that every
 # worker holds whole has one partition; and what was done has one order.
 PARTITIONS_FIXED: Final = frozenset({TOTALS, REFERENCE, AUDIT})
@@ -124,11 +130,53 @@ def catalogue(
     )
 
 
+def compliance_topic(enterprise_id: str) -> str:
+    """Return the name of an enterprise's topic, without prefix."""
+    return f"{COMPLIANCE}.{enterprise_id}"
+
+
+def compliance_topics(
+    enterprises: Iterable[str],
+    prefix: str = PREFIX_DEFAULT,
+    partitions: Mapping[str, int] | None = None,
+) -> Mapping[str, Topic]:
+    """Return the topic of each enterprise by its short name.
+
+    Compacted, so that whoever reads it from its beginning has the present state; `max.compaction.lag.ms`
+    bounds how long a waybill stays after `parcel.expired` or `parcel.retracted` has taken it out, and
+    records older than half a year go in any case. `partitions` as for `catalogue`.
+    """
+    count = _partition_counts(partitions or {})[COMPLIANCE]
+    config = {
+        "compression.type": "producer",
+        **_compacted(180),
+        "max.compaction.lag.ms": str(DAY_MS),
+        "delete.retention.ms": str(DAY_MS),
+    }
+    return MappingProxyType(
+        {
+            compliance_topic(enterprise): Topic(
+                name=prefix + compliance_topic(enterprise),
+                key="family|subject|date or episode",
+                partitions=count,
+                description="CloudEvents for one enterprise: its rates, days, alerts and parcels",
+                personal_data=True,
+                config=MappingProxyType(config),
+                producers=(COMPLIANCE,),
+                consumers=("outside",),
+            )
+            for enterprise in sorted(set(enterprises))
+        },
+    )
+
+
 def _partition_counts(overrides: Mapping[str, int]) -> Mapping[str, int]:
     wrong = []
     for name, count in overrides.items():
         if name in PARTITIONS_AS:
             wrong.append(f"{name} has as many partitions as {PARTITIONS_AS[name]}; set that one's")
+        elif name == COMPLIANCE_STATE:
+            wrong.append(f"{name} has as many partitions as all that the stage reads; leave it out")
         elif name in PARTITIONS_FIXED:
             wrong.append(f"{name} always has one partition; leave it out")
         elif name not in PARTITIONS_DEFAULT:
@@ -138,7 +186,8 @@ def _partition_counts(overrides: Mapping[str, int]) -> Mapping[str, int]:
     if wrong:
         raise ValueError("\n".join(wrong))
     counts = {**PARTITIONS_DEFAULT, **overrides}
-    return {**counts, **{name: counts[followed] for name, followed in PARTITIONS_AS.items()}}
+    counts |= {name: counts[followed] for name, followed in PARTITIONS_AS.items()}
+    return {**counts, COMPLIANCE_STATE: sum(counts[name] for name in COMPLIANCE_INPUTS)}
 
 
 def _deleted_after(days: int) -> Mapping[str, str]:
@@ -195,7 +244,7 @@ def _inputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             personal_data=True,
             config={**_deleted_after(30), "max.message.bytes": str(MESSAGE_BYTES_MAX)},
             producers=("match",),
-            consumers=("dlq", "outside"),
+            consumers=("dlq", "compliance", "outside"),
         ),
         Topic(
             name=REFERENCE,
@@ -207,7 +256,7 @@ def _inputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
                 "min.compaction.lag.ms": str(REFERENCE_LAG_DAYS * DAY_MS),
             },
             producers=("reference",),
-            consumers=("match", "rate", "rollup", "notify", "serve"),
+            consumers=("match", "rate", "rollup", "compliance", "notify", "serve"),
         ),
     )
 
@@ -238,8 +287,8 @@ def _internal(counts: Mapping[str, int]) -> tuple[Topic, ...]:
                 key="none; the partition is the input's",
                 partitions=counts[name],
                 description=f"the state of {stage}, from which a worker restores it",
-                # Of the stages only match knows waybills.
-                personal_data=name == MATCH_STATE,
+                # Of the stages only these know waybills.
+                personal_data=name in (MATCH_STATE, COMPLIANCE_STATE),
                 config=_NEVER_BY_TIME,
                 producers=(stage,),
                 consumers=(stage,),
@@ -248,6 +297,7 @@ def _internal(counts: Mapping[str, int]) -> tuple[Topic, ...]:
                 (MATCH_STATE, "match"),
                 (RATE_STATE, "rate"),
                 (ROLLUP_STATE, "rollup"),
+                (COMPLIANCE_STATE, COMPLIANCE),
             )
         ),
     )
@@ -262,7 +312,7 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             description="a scope's rolling rates now, its target and verdict",
             config={**_compacted(30), "segment.ms": str(RATES_SEGMENT_MS)},
             producers=("rate", "rollup"),
-            consumers=("serve", "outside"),
+            consumers=("compliance", "serve", "outside"),
         ),
         Topic(
             name=DAYS,
@@ -271,7 +321,7 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             description="a scope's figures of one business day, revised until its final close",
             config=_compacted(),
             producers=("rate", "rollup"),
-            consumers=("serve", "outside"),
+            consumers=("compliance", "serve", "outside"),
         ),
         Topic(
             name=ALERTS,
@@ -280,7 +330,7 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             description="an alert's life; repeated daily while it is open",
             config=_compacted(180),
             producers=("rollup",),
-            consumers=("notify", "serve", "outside"),
+            consumers=("compliance", "notify", "serve", "outside"),
         ),
         Topic(
             name=ALERTS_ACKS,
@@ -301,7 +351,7 @@ def _outputs(counts: Mapping[str, int]) -> tuple[Topic, ...]:
             personal_data=True,
             config=_compacted(7),
             producers=("match",),
-            consumers=("serve", "outside"),
+            consumers=("compliance", "serve", "outside"),
         ),
         Topic(
             name=AUDIT,

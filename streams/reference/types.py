@@ -117,6 +117,12 @@ class Reference:
         return self.version, self.effective_at_ms
 
 
+def known_enterprises(reference: Reference) -> Sequence[str]:
+    """Return the ids of all enterprises that an outlet or a source belongs to, or once did."""
+    named = {source.enterprise_id for source in reference.sources.values() if source.enterprise_id}
+    return sorted({*reference.enterprises, *named})
+
+
 class ReferenceHistory:
     """The versions that are known, in order of effect."""
 

@@ -33,6 +33,7 @@ class Output(NamedTuple):
         key: Kafka key.
         value: None is a tombstone.
         partition: Explicit partition, or None to let the key decide.
+        headers: What stands beside key and value.
 
     """
 
@@ -40,6 +41,7 @@ class Output(NamedTuple):
     key: bytes | None
     value: bytes | None
     partition: int | None = None
+    headers: Sequence[tuple[str, bytes | None]] | None = None
 
 
 @dataclass(slots=True)
