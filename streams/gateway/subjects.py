@@ -33,6 +33,7 @@ from streams.domain.window import instant_text
 SECRET_BYTES: Final = 32
 _TOKEN_BYTES: Final = 16  # Half of the hash: no two of the country's billion people share one.
 _KEY_ID: Final = re.compile(r"[a-z0-9]{1,16}")
+_NO_KEY_ID: Final = "key_id is not 1 to 16 small letters and digits; correct it"
 _FIELDS: Final = frozenset({"key_id", "secret", "from"})
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -100,7 +101,9 @@ class SubjectKeys:
 
 
 def new_key(key_id: str, from_ms: int) -> SubjectKey:
-    """Return a key that nobody has had."""
+    """Return a key that nobody has had; raises SubjectKeysError for a name that is none."""
+    if not _KEY_ID.fullmatch(key_id):
+        raise SubjectKeysError(_NO_KEY_ID)
     return SubjectKey(key_id, from_ms, secrets.token_bytes(SECRET_BYTES))
 
 
@@ -155,7 +158,7 @@ def _mistakes(table: object) -> Iterator[str]:
         return
     yield from (f"{name} is not known; remove it" for name in sorted(table.keys() - _FIELDS))
     if not isinstance(table.get("key_id"), str) or not _KEY_ID.fullmatch(table["key_id"]):
-        yield "key_id is not 1 to 16 small letters and digits; correct it"
+        yield _NO_KEY_ID
     secret = _secret(table)
     if secret is None or len(secret) != SECRET_BYTES:
         yield f"secret is not {SECRET_BYTES} bytes in base64; `realname keys rotate` makes one"
