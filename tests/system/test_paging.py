@@ -3,23 +3,27 @@ web hook. Its waiting times are shortened, in proportion; its receivers post to 
 """
 
 import asyncio
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.domain.window import instant_text
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.clock import now_ms
+from streams.kafka.topics import create_topics
 from streams.records.published import AlertRecord
-from streams.records.topics import ALERTS, Topic
+from streams.records.topics import ALERTS, Topic, catalogue
+from tests.conftest import FEW_PARTITIONS
 from tests.notify.builders import ended, key_value, raised_as, record
 from tests.system.conftest import NewAlertmanager, RealAlertmanager
 from tests.system.hook import Hook, configured, listening
@@ -28,6 +32,8 @@ pytestmark = pytest.mark.kafka
 
 QUIET_S = 14.0
 """More than two group intervals: what is to come has come."""
+OUTAGE_S = 300.0
+PATIENCE_S = 60.0
 
 HOHHOT, BAOTOU = "150100", "150200"
 
@@ -47,58 +53,97 @@ def config(tmp_path: Path, hook: Hook) -> Path:
 async def pair(
     config: Path, new_alertmanager: NewAlertmanager
 ) -> AsyncIterator[list[RealAlertmanager]]:
-    """Two Alertmanagers that know each other."""
-    both = [new_alertmanager(config, cluster=True) for _ in range(2)]
-    both[0].peers = [both[1].cluster_address]
-    for one in both:
-        await asyncio.to_thread(one.start)
+    both = await asyncio.to_thread(started, new_alertmanager, config)
     yield both
     for one in both:
         one.kill()
 
 
-class Notify:
-    """`realname notify` as a process."""
+def started(new_alertmanager: NewAlertmanager, config: Path) -> list[RealAlertmanager]:
+    """Start two Alertmanagers that know each other."""
+    both = [new_alertmanager(config, cluster=True) for _ in range(2)]
+    both[0].peers = [both[1].cluster_address]
+    for one in both:
+        one.start()
+    return both
 
-    def __init__(self, *options: str) -> None:
-        self._options = options
-        self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from streams.cli import main; main()", "notify"),
-            *("--http-port", "0", *self._options),
-            stderr=asyncio.subprocess.DEVNULL,
-        )
+class Ours:
+    """One of our commands as a process, which only `kill` ends, with SIGKILL."""
 
-    async def kill(self) -> None:
+    def __init__(self, log: Path, *command: str) -> None:
+        self._log = log
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from streams.cli import main; main()", *self._command],
+                stderr=log,
+            )
+
+    def kill(self) -> None:
         if self._process is not None:
+            assert self._process.poll() is None, self._log.read_text()
             self._process.kill()
-            await self._process.wait()
+            self._process.wait()
             self._process = None
 
 
+def ours(
+    name: str, folder: Path, broker: EmbeddedBroker, prefix: str, pair: list[RealAlertmanager]
+) -> Ours:
+    """Return `notify`, or a worker that notifies: of one topic prefix, to two Alertmanagers."""
+    settings = folder / "realname.toml"
+    few = "\n".join(f'"{topic}" = {count}' for topic, count in FEW_PARTITIONS.items())
+    told = ", ".join(f'"{one.url}"' for one in pair)
+    settings.write_text(
+        f'[notify]\nalertmanagers = [{told}]\nresend_ms = "10s"\ngroup_wait_ms = "8s"\n'
+        f"[partitions]\n{few}\n"
+    )
+    agents = ("--agents", "rollup,notify") if name == "worker" else ()
+    return Ours(
+        folder / f"{name}.log",
+        *(name, *agents, "--config", str(settings), "--data-dir", str(folder)),
+        *("--bootstrap", broker.bootstrap, "--prefix", prefix, "--http-port", "0"),
+    )
+
+
 @pytest.fixture
-async def notify(
+def notify(
     broker: EmbeddedBroker,
     topics: Mapping[str, Topic],
     prefix: str,
     pair: list[RealAlertmanager],
     tmp_path: Path,
-) -> AsyncIterator[Notify]:
-    settings = tmp_path / "realname.toml"
-    settings.write_text('[notify]\nresend_ms = "10s"\ngroup_wait_ms = "8s"\n')
-    notify = Notify(
-        *("--config", str(settings), "--bootstrap", broker.bootstrap, "--prefix", prefix),
-        *(option for one in pair for option in ("--alertmanager", one.url)),
-    )
-    await notify.start()
+) -> Iterator[Ours]:
+    notify = ours("notify", tmp_path, broker, prefix, pair)
+    notify.start()
     yield notify
-    await notify.kill()
+    notify.kill()
+
+
+@pytest.fixture
+def worker(
+    broker: EmbeddedBroker,
+    topics: Mapping[str, Topic],
+    prefix: str,
+    pair: list[RealAlertmanager],
+    tmp_path: Path,
+) -> Iterator[Ours]:
+    """A worker that notifies as well; not started."""
+    worker = ours("worker", tmp_path, broker, prefix, pair)
+    yield worker
+    worker.kill()
 
 
 @pytest.fixture
 def write(broker: EmbeddedBroker, topics: Mapping[str, Topic]) -> Callable[..., None]:
+    return writer(broker, topics)
+
+
+def writer(broker: EmbeddedBroker, topics: Mapping[str, Topic]) -> Callable[..., None]:
     def write(alerts: Iterable[AlertRecord]) -> None:
         producer = Producer(client_config(broker.bootstrap, client_id="tests"))
         for alert in alerts:
@@ -124,15 +169,60 @@ def breach(
     return record(scope_id, granularity=granularity, raised_ms=raised_ms, raised=raised)
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 40) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "it does not come about"
         await asyncio.sleep(0.1)
 
 
+@dataclass
+class Outage:
+    """Five minutes without `notify`, and without one of two Alertmanagers, while an alert is open."""
+
+    hook: Hook
+    pair: list[RealAlertmanager]
+    notify: Ours
+    write: Callable[..., None]
+    alert: AlertRecord
+    over_s: float
+
+
+@pytest.fixture(scope="module")
+def outage(
+    broker: EmbeddedBroker,
+    admin: AdminClient,
+    new_alertmanager: NewAlertmanager,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Outage]:
+    """Begin it, and go on: the other tests of this module are the waiting."""
+    folder, prefix = tmp_path_factory.mktemp("outage"), "outage."
+    topics = catalogue(prefix, FEW_PARTITIONS)
+    create_topics(admin, topics, replication_factor=1)
+    with listening() as hook:
+        pair = started(new_alertmanager, configured(folder, hook))
+        notify = ours("notify", folder, broker, prefix, pair)
+        alert, write = breach("150102-DB-1"), writer(broker, topics)
+        notify.start()
+        write([alert])
+        deadline = time.monotonic() + PATIENCE_S
+        while not hook.pages(f"duty-{HOHHOT}"):
+            assert time.monotonic() < deadline, "no page"
+            time.sleep(0.1)
+        time.sleep(QUIET_S)
+        notify.kill()
+        pair[1].kill()
+        yield Outage(hook, pair, notify, write, alert, time.monotonic() + OUTAGE_S)
+        notify.kill()
+
+
+def test_an_outage_begins(outage: Outage) -> None:
+    """The last test of this module looks at what comes of it."""
+    assert len(outage.hook.pages(f"duty-{HOHHOT}")) == 1
+
+
 async def test_five_thousand_outlets_are_one_page_per_city(
-    notify: Notify, hook: Hook, write: Callable[..., None]
+    notify: Ours, hook: Hook, write: Callable[..., None]
 ) -> None:
     """They come an hour late, as after an outage, when Alertmanager would not wait for all of them."""
     outlets = [
@@ -151,22 +241,30 @@ async def test_five_thousand_outlets_are_one_page_per_city(
 
 
 async def test_no_second_page_and_no_false_end_through_kills_and_an_outage(
-    notify: Notify, hook: Hook, pair: list[RealAlertmanager], write: Callable[..., None]
+    notify: Ours,
+    worker: Ours,
+    hook: Hook,
+    pair: list[RealAlertmanager],
+    write: Callable[..., None],
 ) -> None:
+    notify.kill()
+    worker.start()
     alerts = [breach(f"150102-DB-{number}") for number in range(3)]
     receiver = f"duty-{HOHHOT}"
     write(alerts)
     await until(lambda: len(hook.pages(receiver)) == 1)
 
-    await notify.kill()  # And an outage, many times the resend interval.
+    worker.kill()  # And an outage, longer than the resend interval.
     await asyncio.sleep(QUIET_S)
     # A change comes while nobody reads: an attribute, so no other alert.
     write([replace(alerts[0], severity="CRITICAL", severity_highest="CRITICAL", reason="changed")])
-    await notify.start()
+    notify.start()  # In the worker's place.
     await asyncio.sleep(3)
     for one in pair:
         one.kill()
+        notify.kill()
         await asyncio.sleep(3)
+        notify.start()
         await asyncio.to_thread(one.start)
         await asyncio.sleep(QUIET_S)
 
@@ -185,7 +283,7 @@ async def test_no_second_page_and_no_false_end_through_kills_and_an_outage(
 
 
 async def test_a_raise_and_its_end_are_told_once_each(
-    notify: Notify, hook: Hook, write: Callable[..., None]
+    notify: Ours, hook: Hook, write: Callable[..., None]
 ) -> None:
     alert, receiver = breach("150102-DB-1"), f"duty-{HOHHOT}"
     write([alert])
@@ -210,19 +308,19 @@ def starts_at(alert: AlertRecord) -> str:
 
 
 async def test_an_alert_that_ended_while_nobody_ran_is_never_a_page(
-    notify: Notify, hook: Hook, write: Callable[..., None]
+    notify: Ours, hook: Hook, write: Callable[..., None]
 ) -> None:
-    await notify.kill()
+    notify.kill()
     alert = breach("150102-DB-1")
     write([alert, ended(alert, now_ms()), breach("150102-DB-2")])
-    await notify.start()
+    notify.start()
     await until(lambda: bool(hook.pages(f"duty-{HOHHOT}")))
     await asyncio.sleep(QUIET_S)
     assert hook.told(f"duty-{HOHHOT}") == {"150102-DB-2"}
 
 
 async def test_a_ticket_that_grows_is_one_ticket_and_one_page(
-    notify: Notify, hook: Hook, write: Callable[..., None]
+    notify: Ours, hook: Hook, write: Callable[..., None]
 ) -> None:
     ticket = breach("150102-DB-1", severity="MINOR")
     write([ticket])
@@ -238,7 +336,7 @@ async def test_a_ticket_that_grows_is_one_ticket_and_one_page(
 
 
 async def test_silences_and_inhibition_are_honoured(
-    notify: Notify, hook: Hook, pair: list[RealAlertmanager], write: Callable[..., None]
+    notify: Ours, hook: Hook, pair: list[RealAlertmanager], write: Callable[..., None]
 ) -> None:
     silent_id = "RATE_BELOW_TARGET:OUTLET:150104-DB-1"
     silence = {
@@ -283,5 +381,21 @@ async def test_silences_and_inhibition_are_honoured(
     assert hook.told(receiver) == {"150102", "150103-DB-1", "E9|150100", "150100"}
 
 
-async def test_the_watchdog_comes_again_and_again(notify: Notify, hook: Hook) -> None:
+async def test_the_watchdog_comes_again_and_again(notify: Ours, hook: Hook) -> None:
     await until(lambda: bool(hook.pages("watchdog")))
+
+
+async def test_after_five_minutes_of_outage_there_is_no_second_page_and_no_false_end(
+    outage: Outage,
+) -> None:
+    receiver, hook = f"duty-{HOHHOT}", outage.hook
+    await asyncio.sleep(max(outage.over_s - time.monotonic(), 0))
+    outage.notify.start()
+    await asyncio.to_thread(outage.pair[1].start)
+    await asyncio.sleep(2 * QUIET_S)
+    assert (len(hook.pages(receiver)), hook.pages(receiver, "resolved")) == (1, [])
+    outage.write([ended(outage.alert, now_ms())])
+    await until(lambda: bool(hook.pages(receiver, "resolved")))
+    told = [alert for name, body in hook.came if name == receiver for alert in body["alerts"]]
+    assert len({alert["fingerprint"] for alert in told}) == 1, "one identity"
+    assert told[-1]["status"] == "resolved"

@@ -1,0 +1,164 @@
+"""Every command of the README and of the runbooks, as it is written, against a whole system: broker, worker,
+notify, serve and Alertmanager as processes. Only addresses differ, so that nothing of the machine's is met.
+
+What runs until it is told to stop has the mark `waits` and is told to after a while; what leaves its
+machine's files behind does so in a folder of the test's.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FEW_PARTITIONS
+from tests.notify.builders import key_value, record
+from tests.system.conftest import NewAlertmanager, free_port
+from tests.system.hook import configured, listening
+
+pytestmark = pytest.mark.kafka
+
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = sorted((ROOT / "deploy/runbooks").glob("*.md"))
+PATIENCE_S = 120.0
+WHILE_S = 6.0
+"""How long a command runs that runs until it is told to stop."""
+
+WRITTEN = {"kafka": 9092, "alertmanager": 9093, "worker": 8321, "notify": 8341, "serve": 8080}
+"""The ports that texts name."""
+
+
+def lines_of(path: Path) -> list[str]:
+    return re.findall(r"^ {4,}((?:realname|amtool|curl) .+)$", path.read_text("utf8"), re.MULTILINE)
+
+
+RUNBOOK_LINES = [(path.stem, line) for path in RUNBOOKS for line in lines_of(path)]
+
+
+@dataclass
+class System:
+    """Where things are, and how a line of a text is run."""
+
+    folder: Path
+    environment: dict[str, str]
+    ports: dict[str, int]
+
+    def shell(self, line: str, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+        """Run a line as written, but for the ports."""
+        for name, port in WRITTEN.items():
+            line = line.replace(f"127.0.0.1:{port}", f"127.0.0.1:{self.ports[name]}")
+        return subprocess.run(
+            ["/bin/bash", "-c", f"set -o pipefail; {line}"],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def ok(self, line: str) -> str:
+        done = self.shell(line)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self, line: str) -> subprocess.Popen[bytes]:
+        """Start what runs until it is told to stop."""
+        name = line.split()[1]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                ["/bin/bash", "-c", f"exec {line}"],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    def until_ok(self, line: str) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while self.shell(line).returncode:
+            assert time.monotonic() < deadline, line
+            time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> System:
+    """A folder with the files that texts name, and settings of its own; nothing runs yet."""
+    folder = tmp_path_factory.mktemp("commands")
+    ports = {name: free_port() for name in WRITTEN}
+    few = "\n".join(f'"{topic}" = {count}' for topic, count in FEW_PARTITIONS.items())
+    (folder / "realname.toml").write_text(
+        f'bootstrap = "127.0.0.1:{ports["kafka"]}"\ndata_dir = "{folder / "data"}"\n'
+        f"http_port = {ports['worker']}\n"
+        f'[notify]\nalertmanagers = ["http://127.0.0.1:{ports["alertmanager"]}"]\n'
+        f"http_port = {ports['notify']}\n[partitions]\n{few}\n"
+    )
+    for name in ("outlets.csv", "periods.toml"):
+        shutil.copy(ROOT / "deploy/config" / name, folder)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("REALNAME_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return System(folder, environment, ports)
+
+
+@pytest.fixture(scope="module")
+def system(place: System, new_alertmanager: NewAlertmanager) -> Iterator[System]:
+    """Everything, running, with an alert of each kind."""
+    with ExitStack() as stack:
+        hook = stack.enter_context(listening())
+        alertmanager = new_alertmanager(configured(place.folder, hook))
+        alertmanager.port = place.ports["alertmanager"]
+        alertmanager.start()
+        place.ok("realname broker start")
+        stack.callback(place.shell, "realname broker stop")
+        place.ok("realname setup")
+        for line in (
+            "realname worker",
+            "realname notify",
+            f"realname serve --http 127.0.0.1:{place.ports['serve']}",
+        ):
+            stack.callback(end, place.start(line))
+        write_alerts(place)
+        for name in ("worker", "notify", "serve"):
+            place.until_ok(f"curl -fsS http://127.0.0.1:{place.ports[name]}/ready")
+        yield place
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE_S)
+    finally:
+        process.kill()
+
+
+def write_alerts(place: System) -> None:
+    from confluent_kafka import Producer
+
+    from streams.records.topics import ALERTS, PREFIX_DEFAULT
+
+    producer = Producer({"bootstrap.servers": f"127.0.0.1:{place.ports['kafka']}"})
+    for alert in (
+        record("150102-DB-0001"),
+        record("150102-DB-0001", kind="RATE_AT_RISK"),
+        record("911500000000010092", kind="CHANNEL_SILENT", granularity="ENTERPRISE"),
+        record("150400", granularity="CITY"),
+    ):
+        key, value = key_value(alert)
+        producer.produce(f"{PREFIX_DEFAULT}{ALERTS}", value, key)
+    assert producer.flush(PATIENCE_S) == 0
+
+
+def test_runbooks_have_commands() -> None:
+    assert {name for name, _ in RUNBOOK_LINES} == {path.stem for path in RUNBOOKS}
+
+
+@pytest.mark.parametrize(("runbook", "line"), RUNBOOK_LINES)
+def test_a_runbooks_command_runs_as_written(runbook: str, line: str, system: System) -> None:
+    system.ok(line)
