@@ -11,7 +11,7 @@ LOCK := requirements.lock
 PARALLEL := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check format bench chaos dashboards lock clean up down static manifests
+.PHONY: help setup demo test test-system system-packages check format bench chaos dashboards lock clean up down static manifests
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -44,15 +44,22 @@ test: setup static ## All checks, with the tests that start Kafka
 SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
 SYSTEM_COMMANDS := promtool prometheus-alertmanager amtool chromium
 
-test-system: setup ## Tests with Debian's Prometheus, Alertmanager and Chromium, installed if need be
-	@for command in $(SYSTEM_COMMANDS); do command -v $$command >/dev/null || missing=1; done; \
+test-system: setup system-packages ## Tests with Debian's Prometheus, Alertmanager and Chromium, installed if need be
+	@echo "==> tests with Prometheus, Alertmanager and Chromium"
+	@$(BIN)/pytest tests/system --numprocesses 3 --dist loadfile
+
+# Does nothing where they are; says so and fails where they cannot be had.
+system-packages:
+	@for command in $(SYSTEM_COMMANDS); do command -v $$command >/dev/null || missing="$$missing $$command"; done; \
 	if [ -n "$$missing" ]; then \
+	  command -v apt-get >/dev/null || { \
+	    echo "Not found:$$missing; install Debian's $(SYSTEM_PACKAGES), or the like." >&2; exit 1; }; \
 	  echo "Installing $(SYSTEM_PACKAGES) with apt-get, as root ..."; \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES); \
+	  $$sudo apt-get update -qq && \
+	  $$sudo env DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) >/dev/null; \
 	fi
-	@echo "==> tests with Prometheus, Alertmanager and Chromium"
-	@$(BIN)/pytest tests/system
 
 check: setup static ## All checks, without the tests that start Kafka
 	@echo "==> tests, without Kafka"
