@@ -47,6 +47,11 @@ class Access:
         """Whether the names of duty officers may be seen: an enterprise has no use for them."""
         return self.enterprise_id is None
 
+    @property
+    def sees_small_cells(self) -> bool:
+        """Whether figures of a few parcels may be seen: by the regulator's offices, by nobody else."""
+        return self.enterprise_id is None
+
     def sees(self, row: Row) -> bool:
         """Return whether a row may be seen."""
         return self.sees_place(row.city_code, row.enterprise_id)

@@ -21,6 +21,7 @@ from streams.serve.middleware import Around
 from streams.serve.paging import AlertsListing, Page, RatesListing, RowT, page_of
 from streams.serve.periods import PeriodShown, shown
 from streams.serve.rows import AlertRow, Row
+from streams.serve.small_cells import record_for
 from streams.serve.stream import BoardStreams, Summaries
 from streams.serve.summary import Summary
 from streams.serve.view import OUTLET, View
@@ -225,7 +226,7 @@ def _named(view: View, row: Row, access: Access) -> bytes:
     fields = view.names.fields(row.granularity, row.scope_id)
     if isinstance(row, AlertRow):
         fields += b"," + _acked(view.ack(row), access)
-    return with_fields(row.record, fields)
+    return with_fields(record_for(row, access), fields)
 
 
 def _acked(ack: AlertAck | None, access: Access) -> bytes:

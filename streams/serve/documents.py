@@ -32,6 +32,7 @@ Real-name registration rates of courier parcels: a view of the topics `rates`, `
 * Every answer has an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.
 * Errors are `application/problem+json` (RFC 9457).
 * A token sees what lies in its city, or is its enterprise's. Another's ids are as if they were not there.
+* For a token of an enterprise, figures of one to four parcels are null, and those that would give them away.
 """
 
 Answers = dict[int | str, dict[str, Any]]

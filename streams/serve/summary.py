@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from streams.domain.period import EventLevel
+from streams.domain.small_cell import is_small
 from streams.domain.window import day_from_text, day_text, instant_from_text
 from streams.serve import periods
 from streams.serve.access import Access
@@ -15,6 +16,7 @@ from streams.serve.curve import Point
 from streams.serve.names import Name
 from streams.serve.periods import PeriodShown
 from streams.serve.rows import AlertRow, Counts, RateRow, Verdict
+from streams.serve.small_cells import is_small_alert
 from streams.serve.view import View
 
 WORST_SHOWN: Final = 10
@@ -66,7 +68,10 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Area(msgspec.Struct, frozen=True):
-    """A scope below the headline; `figures` are null where it has sent nothing yet."""
+    """A scope below the headline; `figures` are null where it has sent nothing yet.
+
+    For an enterprise also where they are of so few parcels that they are withheld.
+    """
 
     scope: ScopeShown
     figures: Figures | None
@@ -97,7 +102,7 @@ class AlertShown(msgspec.Struct, frozen=True):
     observed: float | None
     target: float | None
     parcel_category: str
-    n: int
+    n: int | None
     missing: int | None
     collections: int | None
     event_period_id: str | None
@@ -161,23 +166,27 @@ class Summarist:
         open_by_scope = Counter((row.granularity, row.scope_id) for row in alerts)
         head = self._head(access)
         outlets = [row for row in view.rates("OUTLET") if access.sees(row)]
-        headline = self._figures(head, open_by_scope) if head else None
+        headline = self._figures(head, open_by_scope, access) if head else None
         return Summary(
             as_of=view.as_of,
             received_ms=view.received_ms,
             scope=self._head_scope(access, head),
             headline=headline,
-            previous=self._previous(headline),
+            previous=self._previous(headline, access),
             periods=self._periods(headline),
             areas=self._areas(access, open_by_scope),
-            worst=[self._figures(row, open_by_scope) for row in self._worst(outlets)],
+            worst=[
+                figures
+                for row in self._worst(outlets)
+                if (figures := self._figures(row, open_by_scope, access)) is not None
+            ],
             alerts=[self._alert(row, access) for row in _ordered(alerts)[:ALERTS_SHOWN]],
             alert_counts={
                 severity: sum(row.severity == severity for row in alerts)
                 for severity in _SEVERITIES
             },
             breaching_outlets=sum(row.status == "BREACH" for row in outlets),
-            curve=self._curve(headline),
+            curve=self._curve(headline, access),
         )
 
     def _head(self, access: Access) -> RateRow | None:
@@ -194,11 +203,18 @@ class Summarist:
     def _scope(self, granularity: str, scope_id: str) -> ScopeShown:
         return ScopeShown(granularity, scope_id, self.view.names.scope(granularity, scope_id))
 
-    def _figures(self, row: RateRow, open_by_scope: Counter[tuple[str, str]]) -> Figures:
+    def _figures(
+        self, row: RateRow, open_by_scope: Counter[tuple[str, str]], access: Access
+    ) -> Figures | None:
+        """Return a scope's figures; None where they are withheld."""
         counts: Counts = row.today
         if row.verdict.date != row.date:
             # After midnight the day before is judged until its last parcels are mature.
             counts = self.view.day(row.granularity, row.scope_id, row.verdict.date) or counts
+        if not access.sees_small_cells and any(
+            is_small(size) for size in (counts.mature, counts.eligible, row.verdict.n)
+        ):
+            return None
         target = periods.target_of_all(
             self.view.reference.periods,
             row.granularity,
@@ -223,12 +239,14 @@ class Summarist:
             alerts_open=open_by_scope[row.granularity, row.scope_id],
         )
 
-    def _previous(self, headline: Figures | None) -> DayShown | None:
+    def _previous(self, headline: Figures | None, access: Access) -> DayShown | None:
         if headline is None:
             return None
         date = day_text(day_from_text(headline.date) - 1)
         row = self.view.day(headline.scope.granularity, headline.scope.scope_id, date)
-        return DayShown(row.date, row.rate, row.target) if row else None
+        if row is None or (is_small(row.mature) and not access.sees_small_cells):
+            return None
+        return DayShown(row.date, row.rate, row.target)
 
     def _periods(self, headline: Figures | None) -> Sequence[PeriodShown]:
         if self.view.as_of is None:
@@ -257,7 +275,7 @@ class Summarist:
         return [
             Area(
                 self._scope(granularity, scope_id),
-                self._figures(rows[scope_id], open_by_scope) if scope_id in rows else None,
+                self._figures(rows[scope_id], open_by_scope, access) if scope_id in rows else None,
             )
             for scope_id in sorted({*expected, *rows})[:AREAS_SHOWN]
         ]
@@ -280,6 +298,7 @@ class Summarist:
         names = self.view.names
         ack = self.view.ack(row)
         officer = ack if access.sees_officers else None
+        withheld = is_small_alert(row) and not access.sees_small_cells
         within = row.granularity in ("OUTLET", "COUNTY") and row.city_code is not None
         return AlertShown(
             alert_id=row.alert_id,
@@ -290,11 +309,11 @@ class Summarist:
             reason=row.reason,
             scope=self._scope(row.granularity, row.scope_id),
             where=names.city(row.city_code) if within and row.city_code else None,
-            observed=row.observed,
+            observed=None if withheld else row.observed,
             target=row.target,
             parcel_category=row.parcel_category,
-            n=row.n,
-            missing=row.evidence.missing,
+            n=None if withheld else row.n,
+            missing=None if withheld else row.evidence.missing,
             collections=row.evidence.collections,
             event_period_id=row.event_period_id,
             first_at=row.first_at,
@@ -303,17 +322,20 @@ class Summarist:
             ack_note=officer.note if officer else None,
         )
 
-    def _curve(self, headline: Figures | None) -> Curve | None:
+    def _curve(self, headline: Figures | None, access: Access) -> Curve | None:
         if headline is None:
             return None
-        scope, view = headline.scope, self.view
+        scope = headline.scope
         before = day_text(day_from_text(headline.date) - 1)
-        return Curve(
-            headline.date,
-            headline.target,
-            view.curve(scope.granularity, scope.scope_id, headline.date),
-            view.curve(scope.granularity, scope.scope_id, before),
+        points, points_before = (
+            [
+                point
+                for point in self.view.curve(scope.granularity, scope.scope_id, date)
+                if access.sees_small_cells or not is_small(point.mature)
+            ]
+            for date in (headline.date, before)
         )
+        return Curve(headline.date, headline.target, points, points_before)
 
 
 def _ordered(alerts: Sequence[AlertRow]) -> Sequence[AlertRow]:

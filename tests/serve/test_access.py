@@ -51,7 +51,14 @@ def test_a_token_sees_all_that_is_its_own_and_nothing_else(
     mine = everything(client_with(token), path)
     wanted = [item for item in whole if is_for(TOKENS[token], item)]
     assert wanted
+    if token.startswith("ems"):  # Of small cells it is told that they are there; see test_small_cells.
+        mine, wanted = named(mine), named(wanted)
     assert strip(mine) == strip(wanted)
+
+
+def named(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    keys = ("granularity", "scope_id", "date", "alert_id", "episode", "as_of", "name_zh")
+    return [{key: item.get(key) for key in keys} for item in items]
 
 
 def strip(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
