@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]  # its types would be one more packa
 from streams.access.declared import Principal, Role, read_access
 from streams.access.strimzi import kafka_users
 from streams.kafka.topics import REPLICAS_IN_SYNC_MIN, REPLICATION_FACTOR_SAFE
-from streams.records.topics import PREFIX_DEFAULT, Topic, catalogue
+from streams.records.topics import PREFIX_DEFAULT, Topic, catalogue, compliance_topics
 
 FOLDER: Final = Path(__file__).parent
 ACCESS: Final = FOLDER.parent / "access.toml"
@@ -38,12 +38,17 @@ def files() -> Mapping[Path, str]:
         FOLDER / "base/users.yaml": _users(ours),
         FOLDER / "base/rules.yaml": _rules(),
         # The demonstration's; each region has its own.
-        FOLDER / "overlays/example/enterprises.yaml": _users(enterprises),
+        FOLDER / "overlays/example/enterprises.yaml": _enterprises(enterprises),
     }
 
 
 def _topics(topics: Iterable[Topic]) -> str:
     return _head("streams/records/topics.py") + _dump(map(_topic, topics))
+
+
+def _enterprises(principals: Collection[Principal]) -> str:
+    ids = [one.enterprise_id for one in principals if one.enterprise_id is not None]
+    return _topics(compliance_topics(ids).values()) + _users(principals)
 
 
 def _topic(topic: Topic) -> Manifest:

@@ -46,8 +46,8 @@ SETTINGS = environment_of(BASE / "settings.env")
 PAGING = environment_of(BASE / "paging.env")
 
 
-def of_kind(*kinds: str) -> list[Manifest]:
-    return [manifest for manifest in ALL if manifest["kind"] in kinds]
+def of_kind(*kinds: str, among: list[Manifest] = ALL) -> list[Manifest]:
+    return [manifest for manifest in among if manifest["kind"] in kinds]
 
 
 WORKLOADS = {one["metadata"]["name"]: one for one in of_kind("StatefulSet", "Deployment")}

@@ -26,7 +26,14 @@ from streams.cli.exits import Exit
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.tokens import hash_of
-from tests.deploy.manifests import LISTENING, ROOT, container, environment_given, of_kind
+from tests.deploy.manifests import (
+    LISTENING,
+    OF_OVERLAYS,
+    ROOT,
+    container,
+    environment_given,
+    of_kind,
+)
 
 pytestmark = pytest.mark.kafka
 
@@ -131,7 +138,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
                 replication_factor=1,
                 config={**topic["spec"]["config"], "min.insync.replicas": "1"},
             )
-            for topic in of_kind("KafkaTopic")
+            for topic in (*of_kind("KafkaTopic"), *of_kind("KafkaTopic", among=OF_OVERLAYS))
         ]
         for made in admin.create_topics(topics).values():
             made.result()
