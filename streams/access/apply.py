@@ -1,4 +1,4 @@
-"""Carries out a plan: passwords and their files, then ACLs; and the other way round."""
+"""Carries out a plan: ACLs, then passwords and their files; and the other way round."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def grant(admin: "AdminClient", plan: Plan, *, folder: Path, cluster: Cluster) -> None:
-    """Make the plan's new users, with their files in `folder`, and its new ACLs.
+    """Make the plan's new ACLs, and its new users with their files in `folder`.
 
     Idempotent: after an error, a plan made anew has what is left. Raises ClusterError and OSError.
     """
-    give_passwords(admin, plan.new_users, folder=folder, cluster=cluster)
+    # ACLs come first: on a cluster without an authorizer they are refused, and nothing has been done.
     create_acls(admin, plan.new_acls)
+    give_passwords(admin, plan.new_users, folder=folder, cluster=cluster)
 
 
 def give_passwords(

@@ -67,6 +67,7 @@ def read_actual(admin: AdminClient, *, timeout_s: float = TIMEOUT_S) -> Actual:
         KafkaRefused: The cluster has no authorizer.
         ClusterError: No answer in time, or only an administrator may ask.
     """
+    _require_administrator(admin, timeout_s)
     return Actual(_users(admin, timeout_s), _acls(admin, timeout_s))
 
 
@@ -137,6 +138,19 @@ def _await(admin: AdminClient, acls: set[Acl], *, present: bool, timeout_s: floa
         if time.monotonic() > deadline:
             raise _too_late("putting the ACLs into force")
         time.sleep(_POLL_S)
+
+
+def _require_administrator(admin: AdminClient, timeout_s: float) -> None:
+    """Raise AuthorizationFailed unless we may ask for users and ACLs.
+
+    Asked beforehand, because the client (2.16) does not bear a refusal: to the question for users it
+    ends the process with a spoilt heap, and to that for ACLs it answers that there are none.
+    """
+    future = admin.describe_cluster(include_authorized_operations=True, request_timeout=timeout_s)
+    described = _answer(future, doing="asking what we may do", timeout_s=timeout_s)
+    if AclOperation.DESCRIBE not in (described.authorized_operations or ()):
+        refusal = KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+        raise cluster_error(refusal, doing="listing users and ACLs")
 
 
 def _users(admin: AdminClient, timeout_s: float) -> frozenset[str]:

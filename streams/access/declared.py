@@ -19,6 +19,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from streams.records.topics import catalogue, compliance_topic
 from streams.reference.fields import ENTERPRISE
 from streams.reference.toml_lines import lines_of
 
@@ -167,6 +168,11 @@ def _between(principals: Sequence[Principal], prefix: str) -> Iterator[tuple[int
         if first.setdefault(principal.name, index) != index:
             yield index, f"name {principal.name} is listed twice; give each its own"
         own = principal.enterprise_id
+        if own and compliance_topic(own) in catalogue():
+            yield (
+                index,
+                f"enterprise_id {own} would read our own {compliance_topic(own)}; change one",
+            )
         if own and (f"{own}.".startswith(prefix) or prefix.startswith(f"{own}.")):
             yield index, f"enterprise_id {own} would share its groups with {prefix}*; change one"
     ids = {p.enterprise_id: index for index, p in enumerate(principals) if p.enterprise_id}

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from streams.access.acls import ANY_NAME, Acl, Pattern, Resource
 from streams.access.declared import Principal
-from streams.access.roles import COMPLIANCE, acls_of
-from streams.records.topics import Topic
+from streams.access.roles import acls_of
+from streams.records.topics import Topic, compliance_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def held_under(acls: Iterable[Acl], prefix: str) -> set[Acl]:
     found = {
         acl for acl in acls if acl.resource is not Resource.CLUSTER and acl.name.startswith(prefix)
     }
-    topic = f"{prefix}{COMPLIANCE}"
+    topic = f"{prefix}{compliance_topic('')}"
     groups = {
         (acl.user, f"{acl.name.removeprefix(topic)}.")
         for acl in found

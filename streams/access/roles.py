@@ -11,10 +11,7 @@ from typing import Final
 
 from streams.access.acls import Acl, Operation, Pattern, Resource
 from streams.access.declared import Principal, Role
-from streams.records.topics import AUDIT, FOREVER, REFERENCE, SHIPMENTS, Topic
-
-COMPLIANCE: Final = "compliance."
-"""Begins, behind the prefix, the topic that is an enterprise's own."""
+from streams.records.topics import AUDIT, FOREVER, REFERENCE, SHIPMENTS, Topic, compliance_topic
 
 _STATE: Final = ".state"
 
@@ -57,7 +54,7 @@ def _prefixed(resource: Resource, name: str, *operations: Operation) -> Iterator
 
 
 def _enterprise(enterprise_id: str, prefix: str) -> Iterator[Grant]:
-    yield from _topic(f"{prefix}{COMPLIANCE}{enterprise_id}", Operation.READ)
+    yield from _topic(f"{prefix}{compliance_topic(enterprise_id)}", Operation.READ)
     yield from _prefixed(Resource.GROUP, f"{enterprise_id}.", Operation.READ)
 
 
@@ -112,7 +109,9 @@ def _worker(topics: Mapping[str, Topic], prefix: str) -> Iterator[Grant]:
             # It deletes what is used up, and Kafka knows no right to delete records alone.
             yield from _topic(topic.name, Operation.DELETE)
     yield from _prefixed(
-        *(Resource.TOPIC, f"{prefix}{COMPLIANCE}"), Operation.WRITE, Operation.DESCRIBE_CONFIGS
+        *(Resource.TOPIC, f"{prefix}{compliance_topic('')}"),
+        Operation.WRITE,
+        Operation.DESCRIBE_CONFIGS,
     )
     for stage in stages:
         # A stage's group is called as the stage is, and its transactional ids add the slot.

@@ -176,6 +176,11 @@ class EmbeddedBroker:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with file_lock(self.data_dir / "broker.lock"):
+            if self._secure and not self.security.exists and self._cluster_id() is not None:
+                raise BrokerError(
+                    f"the broker of {self.data_dir} was set up without security, and stays so; give "
+                    f"the secured one another data folder, or delete {self.data_dir} with its data",
+                )
             record = self._running()
             if record is None:
                 record = self._launch(progress)
@@ -266,11 +271,6 @@ class EmbeddedBroker:
         """The broker's properties for logins and TLS, their files made; None without security."""
         if not self.secured:
             return None
-        if not self.security.exists and self._cluster_id() is not None:
-            raise BrokerError(
-                f"the broker of {self.data_dir} was set up without security, and stays so; give "
-                f"the secured one another data folder, or delete {self.data_dir} with its data",
-            )
         progress("preparing certificates and passwords")
         self.security.prepare(bootstrap=f"{HOST}:{port}", now_ms=now_ms())
         return self.security.server_properties()

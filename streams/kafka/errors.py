@@ -105,6 +105,8 @@ def cluster_error(error: KafkaError, *, doing: str) -> ClusterError:
             "mechanism and certificate in the Kafka settings",
         )
     if code in _UNAUTHORIZED:
+        # Brokers add whole requests to the text of some refusals; what was refused stands there shortly.
+        reason = KafkaError(code).str()
         return AuthorizationFailed(
             f"authorisation failed: this user may not do what is needed for {doing} ({reason}); "
             f"log in as one who may, or let an administrator look with `{ACCESS_COMMAND}`",

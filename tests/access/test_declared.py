@@ -69,6 +69,7 @@ def test_a_principal_may_have_quotas() -> None:
             principal(name='"s"', role='"serve"', quotas="{ consumer_byte_rate = 0 }"),
             "access.toml:4: quotas.consumer_byte_rate: input should be greater than 0",
         ),
+        (enterprise("s", "state"), "access.toml:1: enterprise_id state would read our own compl"),
         (enterprise("r", "realname"), "access.toml:1: enterprise_id realname would share its"),
         (
             enterprise("a", "91") + enterprise("b", "91.15"),

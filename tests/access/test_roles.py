@@ -1,12 +1,15 @@
 """What each role may do: as little as what it runs needs."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from streams.access.acls import Acl, Operation, Pattern, Resource
 from streams.access.declared import Principal, Role, read_access
 from streams.access.roles import acls_of
-from streams.records.topics import Topic, catalogue
+from streams.records.topics import catalogue
 from streams.resources import access_file
+from tests.access.table import table
 
 PREFIX = "realname."
 TOPICS = catalogue(PREFIX)
@@ -22,22 +25,51 @@ def acls(role: Role) -> frozenset[Acl]:
     return acls_of(principal(role), TOPICS, PREFIX)
 
 
-def may(role: Role, operation: Operation, topic: str) -> bool:
-    """Whether an ACL allows it, by Kafka's rule for patterns and for All."""
-    return any(
-        acl.resource is Resource.TOPIC
+def may(acls: Iterable[Acl], operation: Operation, topic: str) -> bool:
+    """Whether the ACLs allow it, by Kafka's rules for patterns, for All and for denials."""
+    found = [
+        acl.allow
+        for acl in acls
+        if acl.resource is Resource.TOPIC
         and acl.operation in (operation, Operation.ALL)
         and (topic.startswith(acl.name) if acl.pattern is Pattern.PREFIXED else topic == acl.name)
-        for acl in acls(role)
-    )
-
-
-def names(topics: list[Topic]) -> set[str]:
-    return {topic.name.removeprefix(PREFIX) for topic in topics}
+    ]
+    return bool(found) and all(found)
 
 
 def allowed(role: Role, operation: Operation) -> set[str]:
-    return names([topic for topic in TOPICS.values() if may(role, operation, topic.name)])
+    return {short for short, topic in TOPICS.items() if may(acls(role), operation, topic.name)}
+
+
+LETTERS = {
+    "R": Operation.READ,
+    "W": Operation.WRITE,
+    "D": Operation.DELETE,
+    "A": Operation.ALTER_CONFIGS,
+    "C": Operation.DESCRIBE_CONFIGS,
+}
+
+
+def test_the_table_has_a_row_for_every_topic() -> None:
+    _, rows = table()
+    assert set(TOPICS) - set(rows) == set(), "decide who may do what with it: tests/access/table.py"
+
+
+@pytest.mark.parametrize("principal", read_access(access_file(), PREFIX), ids=lambda p: str(p.name))
+def test_the_roles_are_the_table(principal: Principal) -> None:
+    principals, rows = table()
+    if principal.name not in principals:
+        assert principal.role is Role.ENTERPRISE, "decide what it may: tests/access/table.py"
+        return
+    found = {
+        topic: "".join(
+            letter
+            for letter, operation in LETTERS.items()
+            if may(acls_of(principal, TOPICS, PREFIX), operation, PREFIX + topic)
+        )
+        for topic in rows
+    }
+    assert found == {topic: cells[principal.name] for topic, cells in rows.items()}
 
 
 def test_an_enterprise_reads_its_own_topic_with_its_own_groups_and_no_more() -> None:
