@@ -11,7 +11,7 @@ LOCK := requirements.lock
 PARALLEL := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system system-packages check format bench chaos dashboards lock clean up down static manifests
+.PHONY: help setup demo test test-system system-packages check format bench chaos dashboards lock audit clean up down static manifests
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -99,6 +99,10 @@ lock: ## Resolve the newest packages into requirements.lock, and the image's par
 	@build/lock/bin/uv pip compile pyproject.toml --group build --constraint $(LOCK) \
 	  --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.image.lock
+
+audit: ## Look the locked packages up among known vulnerabilities; needs the network
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet pip-audit; }
+	@build/audit/bin/pip-audit --strict --requirement $(LOCK) --require-hashes --disable-pip
 
 clean: ## Remove .venv, caches and build products
 	@rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
