@@ -91,6 +91,10 @@ _UNAVAILABLE: Final = frozenset(
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.NOT_CONTROLLER,
         KafkaError.NETWORK_EXCEPTION,
+        # A broker that has just come back may know of an older leader than the client.
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.OFFSET_NOT_AVAILABLE,
     },
 )
 
