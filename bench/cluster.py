@@ -14,6 +14,7 @@ from bench.workload import Files, Size, produce, truth_of, write_files
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.clock import now_ms
+from streams.kafka.errors import cluster_error
 from streams.kafka.reading import committed_offsets, end_offsets
 from streams.kafka.reference import ReferenceTopic
 from streams.kafka.topics import create_topics
@@ -139,10 +140,12 @@ class Scene:
             try:
                 self.cluster.admin.delete_consumer_groups([group])[group].result()
             except KafkaException as error:
-                code = error.args[0].code()
-                if code == KafkaError.GROUP_ID_NOT_FOUND:
+                found = error.args[0]
+                if found.code() == KafkaError.GROUP_ID_NOT_FOUND:
                     return
-                if code != KafkaError.NON_EMPTY_GROUP or time.monotonic() > deadline:
+                passing = cluster_error(found, doing=f"deleting group {group}").retryable
+                passing = passing or found.code() == KafkaError.NON_EMPTY_GROUP
+                if not passing or time.monotonic() > deadline:
                     raise
             else:
                 return

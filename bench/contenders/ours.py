@@ -160,6 +160,7 @@ def _config(scene: Scene, settings: Sequence[str]) -> Path:
         f'bootstrap = "{scene.cluster.bootstrap}"',
         f'prefix = "{scene.prefix}"',
         f'data_dir = "{scene.cluster.data_dir}"',
+        'agents = "match,rate,rollup"',  # Who subscribes to what they publish is not of the comparison.
         *settings,
         "[partitions]",
         *(f"{name} = {count}" for name, count in PARTITIONS.items()),
