@@ -5,6 +5,7 @@ What runs until it is told to stop has the mark `waits` and is told to after a w
 machine's files behind does so in a folder of the test's.
 """
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.tokens import hash_of
 from tests.conftest import FEW_PARTITIONS
 from tests.notify.builders import key_value, record
 from tests.system.conftest import NewAlertmanager, free_port
@@ -31,7 +33,14 @@ PATIENCE_S = 120.0
 WHILE_S = 6.0
 """How long a command runs that runs until it is told to stop."""
 
-WRITTEN = {"kafka": 9092, "alertmanager": 9093, "worker": 8321, "notify": 8341, "serve": 8080}
+WRITTEN = {
+    "kafka": 9092,
+    "alertmanager": 9093,
+    "worker": 8321,
+    "notify": 8341,
+    "serve": 8080,
+    "gateway": 8350,
+}
 """The ports that texts name."""
 
 
@@ -162,3 +171,96 @@ def test_runbooks_have_commands() -> None:
 @pytest.mark.parametrize(("runbook", "line"), RUNBOOK_LINES)
 def test_a_runbooks_command_runs_as_written(runbook: str, line: str, system: System) -> None:
     system.ok(line)
+
+
+README = (ROOT / "README.md").read_text("utf8")
+BLOCKS = [
+    [line.split("  #")[0].strip() for line in block.replace("\\\n", " ").splitlines()]
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+]
+STAYS = ("realname worker", "realname notify", "realname serve", "realname gateway")
+"""What runs until it is told to stop, or does not, with another option."""
+ENDS = ("--new-token",)
+SHORTER = {"--speed 600": "--speed 0"}
+"""The simulated day at 600 times real speed takes minutes."""
+SECURED = ("realname broker start --secure", "realname access")
+
+
+def test_the_readmes_commands_run_as_written(
+    place: System, new_alertmanager: NewAlertmanager
+) -> None:
+    """In their order, each block in its own terminal; what stays runs beside what follows."""
+    with ExitStack() as stack:
+        hook = stack.enter_context(listening())
+        (place.folder / "alertmanager").mkdir()
+        alertmanager = new_alertmanager(configured(place.folder / "alertmanager", hook))
+        alertmanager.port = place.ports["alertmanager"]
+        alertmanager.start()
+        place.shell("realname simulate demo-short --parcels-per-day 8000 --to parcels.jsonl")
+        whole = [
+            line
+            for line in (place.folder / "parcels.jsonl").read_bytes().splitlines()
+            if is_record(line)
+        ]
+        (place.folder / "parcels.jsonl").write_bytes(b"\n".join(whole) + b"\n")
+        stack.callback(place.shell, "realname broker stop")
+        for block in BLOCKS:
+            for line in block:
+                if not line.startswith(SECURED):
+                    run(place, line, stack)
+
+
+def test_the_readmes_commands_about_access_run_as_written(tmp_path: Path) -> None:
+    """On a cluster of their own, as its administrator."""
+    port = free_port()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("REALNAME_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment["REALNAME_DATA_DIR"] = str(tmp_path)
+    secured = System(tmp_path, environment, WRITTEN)
+    shutil.copy(ROOT / "deploy/access.toml", tmp_path)
+    (start, *lines) = [line for block in BLOCKS for line in block if line.startswith(SECURED)]
+    environment["REALNAME_BOOTSTRAP"] = f"127.0.0.1:{port}"
+    try:
+        secured.ok(start)
+        environment["REALNAME_CONFIG"] = str(tmp_path / "broker/secure/users/admin.toml")
+        for line in lines:
+            # A person is asked.
+            secured.ok(f"{line} --yes" if line.startswith("realname access revoke") else line)
+    finally:
+        secured.ok("realname broker stop")
+
+
+def is_record(line: bytes) -> bool:
+    """Whether `load` takes it: garbage is among them, and it says of each line that it refuses."""
+    try:
+        return isinstance(json.loads(line)["waybill_no"], str)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def run(place: System, line: str, stack: ExitStack) -> None:
+    for written, here in SHORTER.items():
+        line = line.replace(written, here)
+    if "alerts ack" in line:
+        write_alerts(place)
+    command = line.split()[1]
+    if line.startswith(STAYS) and not any(word in line for word in ENDS):
+        if command in ("serve", "gateway"):
+            line += f" --http 127.0.0.1:{place.ports[command]}"
+        process = place.start(line)
+        stack.callback(end, process)
+        time.sleep(WHILE_S)
+        assert process.poll() is None, (place.folder / f"{command}.log").read_text()
+        return
+    said = place.ok(line)
+    if "--new-token" in line:
+        give(place, said.strip())
+
+
+def give(place: System, token: str) -> None:
+    """Write the new token's lines into the file, with what the comment says to add."""
+    place.environment["TOKEN"] = token
+    (place.folder / "tokens.toml").write_text(
+        f'[[tokens]]\nname = "ZTO"\nsha256 = "{hash_of(token)}"\n'
+        'enterprise_id = "911500000000010092"\nmay = ["write"]\n'
+    )
