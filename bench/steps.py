@@ -119,7 +119,10 @@ def _polled(scene: Scene, records_max: int, timer: Timer) -> list[Fetched]:
             with timer.step("poll: columns"):
                 fetched = by_partition(messages)
             # A worker forgets the client's own objects after each batch.
-            batches += [some._replace(messages=()) for some in fetched]
+            batches += [
+                some._replace(messages=(), timestamps_ms=range(len(some.offsets)))
+                for some in fetched
+            ]
             got += len(messages)
     return batches
 

@@ -6,9 +6,9 @@ and fetched from once its owner knows the offset (`start`). Everything happens i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Final, NamedTuple, NoReturn, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol, overload
 
 from confluent_kafka import (
     OFFSET_INVALID,
@@ -386,11 +386,48 @@ def by_partition(messages: Sequence[Message]) -> list[Fetched]:
 
 def fetched_of(partition: int, run: list[Message]) -> Fetched:
     """Return records of one partition as columns."""
+    first, last = run[0].offset(), run[-1].offset()
+    assert first is not None
+    assert last is not None
+    offsets: Sequence[int] = range(first, last + 1)
+    if len(offsets) > len(run):  # Transactions leave marks between records.
+        offsets = list(map(Message.offset, run))  # type: ignore[arg-type]  # only None before delivery
     return Fetched(
         partition,
-        list(map(Message.offset, run)),  # type: ignore[arg-type]  # only None before delivery
+        offsets,
         list(map(Message.key, run)),
         list(map(Message.value, run)),
-        [timestamp for _, timestamp in map(Message.timestamp, run)],
+        Timestamps(run),
         run,
     )
+
+
+class Timestamps(Sequence[int]):
+    """The records' time stamps, in milliseconds, taken out of them as they are asked for.
+
+    With `clock = data` nobody asks: a tenth of what it costs to make columns of a poll.
+    """
+
+    __slots__ = ("_messages",)
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        """Take the records."""
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([timestamp for _, timestamp in map(Message.timestamp, self._messages)])
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Timestamps": ...
+
+    def __getitem__(self, at: int | slice) -> "int | Timestamps":
+        if isinstance(at, slice):
+            return Timestamps(self._messages[at])
+        _, timestamp = self._messages[at].timestamp()
+        return timestamp

@@ -221,7 +221,8 @@ class _Reader:
     def received(self, records: Sequence[Parcelled], recorded_ms: Int64s) -> Int64s:
         """Return when each was received; of heartbeats too, and 0 of what has been refused."""
         if self.waybills.clock == "wall":
-            found = np.array(self.batch.timestamps_ms, np.int64)
+            stamps_ms = self.batch.timestamps_ms
+            found = np.fromiter(stamps_ms, np.int64, len(stamps_ms))
         else:
             texts = [record.received_at for record in records]
             found = recorded_ms.copy()
