@@ -24,7 +24,9 @@ Array: TypeAlias = npt.NDArray[
 SNAPSHOT_FORMAT: Final = 1
 CHUNK_BYTES: Final = 850_000  # Under the 900 KB that one record of the state log may have.
 CAPACITY_MIN: Final = 256
-HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 by the golden ratio: Knuth's.
+HASH_FACTORS: Final = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93))
+"""Odd, with bits as if by chance; the first is 2^64 by the golden ratio, Knuth's."""
+
 TABLE_BITS_MIN: Final = 8
 TABLE_ROOM: Final = 8
 """Least places in a table for each key."""
@@ -33,15 +35,15 @@ TABLE_ROOM: Final = 8
 class Index:
     """A dense numbering of int64 keys: the next number for each new key, for ever.
 
-    Columns of keys are looked up in a table by hash, in a few numpy calls whatever their length; keys
-    that another one keeps out of the table, one in sixteen or fewer, are looked up one by one.
+    Columns of keys are looked up in a table by hash, in a few numpy calls whatever their length. What
+    another key keeps out of it is in a second table; what finds no place there either is looked up alone.
     """
 
     def __init__(self, keys: Int64s | None = None) -> None:
         """Number `keys`, which are distinct, in their order."""
         self.keys: Int64s = np.empty(0, np.int64)
         self._numbers: dict[int, int] = {}
-        self._make_table(TABLE_BITS_MIN)
+        self._make_tables(TABLE_BITS_MIN)
         if keys is not None:
             self._extend(keys.tolist())
 
@@ -58,21 +60,30 @@ class Index:
             return np.empty(0, np.intp)
         if not len(self.keys):
             self._extend([int(wanted[when == when[0]].min())])
-        numbers = self._table[self._places(wanted)].astype(np.intp)
+        numbers = self._looked_up(0, wanted)
         missed = (self.keys[numbers] != wanted).nonzero()[0]
         if len(missed):
-            keys = wanted[missed].tolist()
-            new: dict[int, int] = {}
-            for key, time in zip(keys, when[missed].tolist(), strict=True):
-                if key not in self._numbers:
-                    new.setdefault(key, time)
-            self._extend(sorted(new, key=lambda key: (new[key], key)))
-            numbers[missed] = [self._numbers[key] for key in keys]
+            rest = wanted[missed]
+            numbers[missed] = self._looked_up(1, rest)
+            missed = missed[self.keys[numbers[missed]] != rest]
+        if len(missed):
+            numbers[missed] = self._find_alone(wanted[missed].tolist(), when[missed].tolist())
         return numbers
 
-    def _places(self, keys: Int64s) -> Ints:
-        """Return where in the table keys are, if they are there."""
-        return (keys.astype(np.uint64) * HASH_FACTOR >> self._shift).astype(np.intp)
+    def _find_alone(self, wanted: list[int], when: list[int]) -> list[int]:
+        new: dict[int, int] = {}
+        for key, time in zip(wanted, when, strict=True):
+            if key not in self._numbers:
+                new.setdefault(key, time)
+        self._extend(sorted(new, key=lambda key: (new[key], key)))
+        return [self._numbers[key] for key in wanted]
+
+    def _looked_up(self, table: int, keys: Int64s) -> Ints:
+        """Return what a table has for keys, which may be another key's number."""
+        return self._tables[table][self._places(table, keys)].astype(np.intp)
+
+    def _places(self, table: int, keys: Int64s) -> Ints:
+        return (keys.astype(np.uint64) * HASH_FACTORS[table] >> self._shift).astype(np.intp)
 
     def _extend(self, new: Sequence[int]) -> None:
         """Number distinct new keys in their order."""
@@ -81,19 +92,22 @@ class Index:
         first = len(self.keys)
         self.keys = np.concatenate([self.keys, np.array(new, np.int64)])
         self._numbers.update(zip(new, range(first, len(self.keys)), strict=True))
-        if len(self.keys) * TABLE_ROOM > len(self._table):
-            self._make_table((len(self.keys) * TABLE_ROOM).bit_length())
+        if len(self.keys) * TABLE_ROOM > 1 << self._bits:
+            self._make_tables((len(self.keys) * TABLE_ROOM).bit_length())
             first = 0
-        # From the last to the first: early keys are the busy ones, so they had better be in it.
+        # From the last to the first: early keys are the busy ones, so they had better be in a table.
         numbers = np.arange(len(self.keys) - 1, first - 1, -1)
-        places = self._places(self.keys[numbers])
-        free = self._table[places] == 0
-        self._table[places[free]] = numbers[free]
+        for at, table in enumerate(self._tables):
+            places = self._places(at, self.keys[numbers])
+            free = table[places] == 0
+            table[places[free]] = numbers[free]
+            numbers = numbers[table[places] != numbers]
 
-    def _make_table(self, bits: int) -> None:
-        """Make an empty table, all of which means key 0: whoever is not that finds so."""
+    def _make_tables(self, bits: int) -> None:
+        """Make empty tables, all of which mean key 0: whoever is not that finds so."""
+        self._bits: int = bits
         self._shift = np.uint64(64 - bits)
-        self._table = np.zeros(1 << bits, np.int32)
+        self._tables = [np.zeros(1 << bits, np.int32) for _ in HASH_FACTORS]
 
 
 def distinct(numbers: Array) -> list[int]:

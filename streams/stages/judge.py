@@ -18,7 +18,7 @@ from streams.domain.verdict import Line, Verdict
 from streams.domain.window import PANE_MS, PANES_PER_DAY, day_start_ms
 from streams.reference.types import Reference
 from streams.stages.columns import Array, Bools, Floats, Ints
-from streams.stages.lines import NONE, LineTable, Verdicts, longer, no_verdicts, verdict_at
+from streams.stages.lines import NONE, Verdicts, longer, no_verdicts, table_of, verdict_at
 from streams.stages.scopes import Scopes
 from streams.stages.windows import MATURE, Moves, Span, Windows
 
@@ -117,8 +117,8 @@ class _Bench:
         """Take lines over `count` scopes; one whose span is not among the kept ones applies nowhere."""
         self.lines: Final = lines
         self.count: Final = count
-        self._table: Final = LineTable(
-            [line.line for line in lines], [line.period for line in lines], policy
+        self._table: Final = table_of(
+            tuple(line.line for line in lines), tuple(line.period for line in lines), policy
         )
         self._since: Final = np.zeros((len(lines), count), np.intp)
         self._until: Final = np.zeros((len(lines), count), np.intp)
@@ -164,8 +164,8 @@ class _Bench:
         Returned are the scopes whose mature parcels have changed since the tick before, or to which a
         line applies anew; at the very first tick that is all. Whether they have changed is not known here.
         """
-        sums = self._steps(windows.take_moves().of_day(day), first, len(groups))
-        touched = (sums[:2] != 0).any(axis=(0, 1)) | self._anew(groups)
+        touched = self._anew(groups)
+        sums = self._steps(windows.take_moves().of_day(day), first, touched)
         for at in range(1, len(groups)):
             sums[:, :, at] += sums[:, :, at - 1]
         if self.sums is None:
@@ -213,26 +213,35 @@ class _Bench:
                 sums[kind, at] = np.bincount(scopes, column[groups], self.count)
         return sums
 
-    def _steps(self, moves: Moves, first: int, length: int) -> Floats:
-        """Return how much each sum changes: by what is summed up, line, tick and scope."""
-        steps = np.zeros((SUMS, len(self.lines), length, self.count))
+    def _steps(self, moves: Moves, first: int, touched: Bools) -> Floats:
+        """Return how much each sum changes: by what is summed up, line, tick and scope.
+
+        Where mature parcels change, it is noted in `touched`, by tick and scope.
+        """
+        steps = np.zeros((SUMS, len(self.lines), *touched.shape))
         if not len(moves.ticks):
             return steps
         old = moves.of_mature()  # Most are of young parcels only.
         for at, line in enumerate(self.lines):
             inside = old if line.span is None else old.of_panes(*line.span)
-            for kind, (some, column) in enumerate(
-                ((inside, inside.mature), (inside, inside.covered), (moves, moves.pending))
-            ):
-                scopes = line.scope_of[some.groups]
-                places = (some.ticks - first) * self.count + scopes
-                if line.period == NONE:  # The routine target's line is about all groups.
-                    sums = np.bincount(places, column, length * self.count)
-                else:
-                    meant = scopes >= 0
-                    sums = np.bincount(places[meant], column[meant], length * self.count)
-                steps[kind, at] = sums.reshape(length, self.count)
+            places, (mature, covered) = self._places(line, inside, first, inside[3:5])
+            touched.reshape(-1)[places] = True
+            steps[0, at].reshape(-1)[:] = np.bincount(places, mature, touched.size)
+            steps[1, at].reshape(-1)[:] = np.bincount(places, covered, touched.size)
+            places, (pending,) = self._places(line, moves, first, moves[5:])
+            steps[2, at].reshape(-1)[:] = np.bincount(places, pending, touched.size)
         return steps
+
+    def _places(
+        self, line: _Line, moves: Moves, first: int, columns: Sequence[Array]
+    ) -> tuple[Ints, Sequence[Array]]:
+        """Return the places, by tick and scope, of what a line is about, and columns of it."""
+        scopes = line.scope_of[moves.groups]
+        places = (moves.ticks - first) * self.count + scopes
+        if line.period == NONE:  # The routine target's line is about all groups.
+            return places, columns
+        meant = scopes >= 0
+        return places[meant], [column[meant] for column in columns]
 
     def _anew(self, groups: Ints) -> Bools:
         """Return, by tick and scope, whether a line begins to apply."""

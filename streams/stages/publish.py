@@ -125,13 +125,12 @@ class Publisher:
 
     def _verdict_figures(self, due: Ints, unknown: Bools) -> Iterator[msgspec.Struct]:
         found = self.judge.current.take(due)
-        tickets = found.ranks == RANK_TICKET
         ns, covered = found.n.astype(np.int64).tolist(), found.covered.astype(np.int64).tolist()
         return map(
             VERDICT,
             repeat(day_text(self.judge.day)),
             status_names(found, unknown),
-            (tickets & ~unknown).tolist(),
+            ((found.ranks == RANK_TICKET) & ~unknown).tolist(),
             [SEVERITIES[n] for n in np.where(unknown, NONE, found.severities).tolist()],
             found.targets.tolist(),
             [CATEGORY_TEXTS[n] for n in found.categories.tolist()],
@@ -140,7 +139,7 @@ class Publisher:
             covered,
             [round(c / n, RATE_DIGITS) if n else None for c, n in zip(covered, ns, strict=True)],
             [round(bound, RATE_DIGITS) for bound in found.bounds.tolist()],
-            np.where(tickets, self.policy.z_ticket, self.policy.z_page).tolist(),
+            found.bound_zs(self.policy).tolist(),
         )
 
     def _period_figures(self, reference: Reference, due: Ints) -> dict[int, list[msgspec.Struct]]:

@@ -4,7 +4,8 @@ What it passes on in `totals` is what roll-ups need: changes of cells by (county
 by outlet, and changes of outlets' verdicts.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from itertools import repeat
 from typing import Final
 
@@ -16,7 +17,7 @@ from streams.domain.policy import Policy
 from streams.domain.verdict import RANK_TICKET
 from streams.domain.window import PANES_PER_DAY, SHANGHAI_OFFSET_PANES, TICK_MS
 from streams.records import changes, topics, verdicts
-from streams.records.changes import Header, Rows, concatenate, no_rows
+from streams.records.changes import Header, Rows, concatenate, no_rows, summed
 from streams.records.verdicts import VerdictChange
 from streams.reference.types import Outlet, ReferenceHistory
 from streams.stages.columns import Array, Int64s, distinct
@@ -27,6 +28,7 @@ from streams.stages.ticked import TICKS_PER_HOUR, TickedStage
 
 TOTALS_PARTITION: Final = 0
 UNIT_MASK: Final = (1 << UNIT_SHIFT) - 1
+INT64_MAX: Final = (1 << 63) - 1
 
 assert len(Counter) == COUNTERS
 
@@ -66,25 +68,21 @@ class RatePartition(TickedStage):
         self._follow(turns)
         told = turns.take(turns.changed)
         if first % TICKS_PER_HOUR == 0:  # Which is gone through alone.
-            told = self._with_bad_ones(told, first)
+            bad = (self.judge.current.ranks >= RANK_TICKET).nonzero()[0]
+            told = self.judge.present(np.union1d(told.scopes, bad), first)
         if len(told):
             self._verdicts += self._changes_of(told)
 
-    def _with_bad_ones(self, told: Turns, tick: int) -> Turns:
-        """Return the present verdicts on these scopes, and on all others that are bad."""
-        bad = (self.judge.current.ranks >= RANK_TICKET).nonzero()[0]
-        return self.judge.present(np.union1d(told.scopes, bad), tick)
-
-    def _changes_of(self, told: Turns) -> list[VerdictChange]:
+    def _changes_of(self, told: Turns) -> Iterator[VerdictChange]:
         """Return verdicts as they are sent, in order of tick and outlet."""
         numbers = self.outlets.unit_numbers[told.scopes]
         order = np.lexsort((numbers, told.ticks))
-        told, numbers = told.take(order), numbers[order]
+        told = told.take(order)
         found = told.verdicts
-        bound_z = np.where(found.ranks == RANK_TICKET, self.policy.z_ticket, self.policy.z_page)
-        rows = zip(
+        return map(
+            VerdictChange,
             told.ticks.tolist(),
-            numbers.tolist(),
+            numbers[order].tolist(),
             repeat(self.judge.day),
             told.pending.tolist(),
             found.ranks.tolist(),
@@ -95,11 +93,9 @@ class RatePartition(TickedStage):
             found.n.astype(np.int64).tolist(),
             found.covered.astype(np.int64).tolist(),
             found.bounds.tolist(),
-            bound_z.tolist(),
+            found.bound_zs(self.policy).tolist(),
             found.clear.tolist(),
-            strict=False,
         )
-        return [VerdictChange(*row) for row in rows]
 
     def _extra_tick(self, after: int) -> int | None:
         """Return the next whole hour, while a verdict is bad."""
@@ -142,16 +138,17 @@ class RatePartition(TickedStage):
 
 
 def summed_quickly(rows: Rows) -> Rows:
-    """Return what `changes.summed` returns up to the order of cells, by sorting one number a row."""
+    """Return what `changes.summed` returns, by sorting one number a row where one number holds it."""
     if not len(rows):
         return no_rows()
-    groups, places = np.unique(rows.cells >> PANE_BITS, return_inverse=True)
-    panes = rows.cells & PANE_MASK
-    first_pane, first_tick = int(panes.min()), int(rows.ticks.min())
-    pane_count = int(panes.max()) - first_pane + 1
-    keys: Int64s = rows.ticks.astype(np.int64) - first_tick
-    for column, size in ((places, len(groups)), (panes - first_pane, pane_count)):
-        keys = keys * size + column
+    columns: tuple[Array, ...] = (rows.ticks, rows.cells >> PANE_BITS, rows.cells & PANE_MASK)
+    firsts = [int(column.min()) for column in columns]
+    sizes = [int(column.max()) - first + 1 for column, first in zip(columns, firsts, strict=True)]
+    if math.prod(sizes) * COUNTERS > INT64_MAX:
+        return summed(rows)
+    keys: Int64s = np.zeros(len(rows), np.int64)
+    for column, first, size in zip(columns, firsts, sizes, strict=True):
+        keys = keys * size + (column - first)
     keys = keys * COUNTERS + rows.counters
     order = np.argsort(keys)
     keys = keys[order]

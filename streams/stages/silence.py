@@ -7,7 +7,7 @@ again is the life of its alert (`clearing`), which is in the snapshot; nothing m
 a registration, so a channel of which nothing more is heard stays silent however much time passes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -149,33 +149,28 @@ class Collapses:
         self._outlets: dict[int, tuple[Place, VerdictChange]] = {}
         self._tallies: dict[Place, Tally] = {}
 
-    def put(self, place: Place, verdict: VerdictChange) -> Iterable[Place]:
+    def put(self, place: Place, verdict: VerdictChange) -> Sequence[Place]:
         """Take an outlet's new verdict; return the places whose tally may have changed."""
         before = self._outlets.get(verdict.outlet)
         self._outlets[verdict.outlet] = (place, verdict)
-        self._count(place, verdict, 1)
-        if before is None:
-            return (place,)
-        self._count(*before, -1)
-        return (place,) if before[0] == place else (place, before[0])
+        changed = self._count(place, verdict, 1)
+        return changed if before is None else (*changed, *self._count(*before, -1))
 
-    def drop(self, outlet: int) -> Iterable[Place]:
+    def drop(self, outlet: int) -> Sequence[Place]:
         """Forget an outlet; return the places whose tally may have changed."""
         known = self._outlets.pop(outlet, None)
-        if known is None:
-            return ()
-        self._count(*known, -1)
-        return (known[0],)
+        return () if known is None else self._count(*known, -1)
 
-    def _count(self, place: Place, verdict: VerdictChange, sign: int) -> None:
+    def _count(self, place: Place, verdict: VerdictChange, sign: int) -> Sequence[Place]:
         if verdict.event_period_id is None and not self._policy.routine_alerts:
-            return
+            return ()
         tally = self._tallies.setdefault(place, Tally())
         tally.ruled += sign
         if verdict.rank > RANK_INSUFFICIENT:
             tally.judged += sign
         if verdict.rank == RANK_BREACH:
             tally.breaching += sign
+        return (place,)
 
     def tally(self, place: Place) -> Tally:
         """Return one place's tally."""

@@ -1,5 +1,7 @@
 """Published records, and what travels in `totals`, survive their encoding."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -74,6 +76,17 @@ def test_keys_are_granularity_scope_and_date_or_episode() -> None:
         b"ENTERPRISE_CITY|E|150100|2017-09-08"
     )
     assert published.alert_key(ALERT.id, 2) == b"RATE_BELOW_TARGET:OUTLET:O-1|2"
+
+
+def test_a_struct_of_a_record_is_encoded_as_the_record_is() -> None:
+    figures = (3, 2, 1, 0, 0, 0, None)
+    part = published.PartFigures(*figures)
+    assert published.encode(published.struct_of(published.PartFigures)(*figures)) == (
+        published.encode(part)  # type: ignore[arg-type]  # A part of a record.
+    )
+    names = [field.name for field in fields(AlertRecord)]
+    alert = published.struct_of(AlertRecord)(*(getattr(ALERT, name) for name in names))
+    assert published.encode(alert) == published.encode(ALERT)
 
 
 def many_rows(count: int) -> Rows:

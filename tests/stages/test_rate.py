@@ -3,9 +3,11 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.cell import Counter
+from streams.domain.cell import Counter, cell_of
 from streams.domain.period import EventPeriod
 from streams.domain.rate import Figures
+from streams.records.changes import summed
+from streams.stages.rate import summed_quickly
 from tests.stages.feeds import (
     DAY,
     MIDNIGHT_TICK,
@@ -14,6 +16,7 @@ from tests.stages.feeds import (
     Sender,
     a_rate,
     a_reference,
+    columns,
     parcels,
     periods,
     records,
@@ -155,3 +158,22 @@ def test_no_tick_passes_before_all_sources_are_heard_of() -> None:
     assert sent_rows(feed.commit(publish=True)) == []
     feed.apply(Sender(1).records([], until=MIDNIGHT_TICK + 9))
     assert len(sent_rows(feed.commit())) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3) | st.integers(0, 2**25),  # Ticks close together, or too far apart,
+            st.integers(0, 3) | st.integers(0, 2**36 - 1),  # and groups,
+            st.integers(0, 3) | st.integers(0, 2**27 - 1),  # and panes, for one number.
+            st.sampled_from(Counter),
+            st.integers(-3, 3),
+        ),
+        max_size=40,
+    )
+)
+def test_summing_quickly_is_summing(drawn: list[tuple[int, int, int, Counter, int]]) -> None:
+    rows = columns([(t, cell_of(g, pane), int(c), by) for t, g, pane, c, by in drawn])
+    quickly, expected = summed_quickly(rows), summed(rows)
+    for name in ("ticks", "cells", "counters", "deltas"):
+        assert getattr(quickly, name).tolist() == getattr(expected, name).tolist()
