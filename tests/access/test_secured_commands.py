@@ -25,6 +25,10 @@ MAIN = "from streams.cli import main; main()"
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
 PRINCIPALS = read_access(access_file(), "realname.")
+READING = (
+    *("alerts list --all", "missing", "dlq list", "state list", "state verify"),
+    *("outlets list", "agreements list", "periods list", "sources list"),
+)
 GUEST = Acl("guest", Resource.TOPIC, "realname.rates", Pattern.LITERAL, Operation.READ)
 
 
@@ -127,11 +131,9 @@ class TestAccess:
 
 class TestDoctor:
     def test_a_wrong_password_is_told_as_such(self, secured: Secured) -> None:
-        wrong = ("--kafka", "sasl.password=wrong")
-        result = secured.run("operator", "doctor", "--json", *wrong)
+        result = secured.run("operator", "doctor", "--json", "--kafka", "sasl.password=wrong")
         assert (result.code, result.rows[-1]["check"]) == (3, "access")
         assert "authentication failed" in result.rows[-1]["detail"]
-        assert "authentication failed" in secured.run("operator", "rates", *wrong).err
 
     def test_who_may_not_see_a_topic_is_told_so_and_not_to_create_it(
         self, secured: Secured
@@ -201,6 +203,8 @@ def test_the_whole_pipeline_works_with_what_each_role_may_do(
     rates = secured.ok("operator", "rates", "--granularity", "city", "--json").rows
     assert len(rates) == 12
     processes.await_log("notify", "alerts are open")
+    for command in READING:
+        secured.ok("operator", *command.split())
 
     # Killed, a worker restores from its logs, which takes rights of its own.
     processes.running["worker"].kill()
