@@ -41,8 +41,8 @@ test: setup static ## All checks, with the tests that start Kafka
 	@$(BIN)/pytest $(PARALLEL)
 
 # Debian's names, and the commands that tell whether they are there.
-SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
-SYSTEM_COMMANDS := promtool prometheus-alertmanager amtool chromium
+SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium kcat
+SYSTEM_COMMANDS := promtool prometheus-alertmanager amtool chromium kcat
 
 test-system: setup system-packages ## Tests with Debian's Prometheus, Alertmanager and Chromium, installed if need be
 	@echo "==> tests with Prometheus, Alertmanager and Chromium"
@@ -89,6 +89,14 @@ manifests: setup ## Make Kubernetes' topics, users and rules anew, from the code
 
 dashboards: setup ## Make Grafana's dashboards anew, from deploy/grafana/source
 	@$(BIN)/python -m deploy.grafana.source
+
+asyncapi: setup ## Write schemas/asyncapi.yaml anew from events and topics
+	@$(BIN)/python -m tests.asyncapi.write
+
+test-asyncapi: setup ## Have the official AsyncAPI parser read it; needs Node
+	@test -d build/asyncapi/node_modules || npm install --silent --no-audit --no-fund --ignore-scripts \
+	  --prefix build/asyncapi @asyncapi/parser@3.6.6
+	@cp tests/asyncapi/check.mjs build/asyncapi/ && node build/asyncapi/check.mjs schemas/asyncapi.yaml
 
 lock: ## Resolve the newest packages into requirements.lock, and the image's part of them
 	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv; }

@@ -17,9 +17,9 @@ from streams.kafka import dead_letters
 from streams.kafka.clock import now_ms
 from streams.kafka.consumer import GroupConsumer, Polled, consumer_config
 from streams.kafka.dead_letters import headers_of
-from streams.kafka.errors import AuthorizationFailed, ClusterError
+from streams.kafka.errors import AuthorizationFailed, TopicMissing
 from streams.kafka.joint import Inputs, JointConsumer
-from streams.kafka.topics import create_topics
+from streams.kafka.topics import create_topics, require_topics
 from streams.records.refusals import Refusal, encode
 from streams.records.topics import SHIPMENTS_DLQ, Topic
 from streams.stages.compliance.partition import CompliancePartition
@@ -95,12 +95,13 @@ class ComplianceRunner(Runner):
             return
         admin = AdminClient(dict(self._config.client))
         try:
-            report = create_topics(admin, wanted, replication_factor=-1)
-        except AuthorizationFailed as refused:
-            raise ClusterError(
-                f"{refused}; let an operator create the enterprises' topics with `realname setup`"
-            ) from refused
-        if report.created:
+            require_topics(admin, wanted)
+        except TopicMissing as missing:
+            # A worker need not be allowed to create any: then an operator does.
+            try:
+                report = create_topics(admin, wanted, replication_factor=-1)
+            except AuthorizationFailed:
+                raise missing from None
             LOGGER.info("%s: created %s", self._plan.name, ", ".join(report.created))
         self._made |= wanted.keys()
 

@@ -92,6 +92,7 @@ def apply_file(
         BadInput: `effective_at` is not a time.
         ClusterError: Kafka cannot be reached, or refuses.
     """
+    from streams.cli.enterprise_topics import create_for
     from streams.kafka.clock import now_ms
     from streams.reference.areas import shipped_areas
     from streams.reference.files import read_file
@@ -104,6 +105,7 @@ def apply_file(
             planned = topic.plan([listing], now_ms=now_ms(), effective_at_ms=effective_at_ms)
             made = planned[0] if planned else None
         else:
+            create_for(run, [listing])
             made = topic.apply(listing, now_ms=now_ms(), effective_at_ms=effective_at_ms)
     told = _told(kind, listing, made)
     run.say(f"Nothing was written. {told}" if dry_run else told)
@@ -119,6 +121,7 @@ def setup_reference(run: Run, files: Mapping[Kind, Path]) -> None:
         ReferenceFileError: With the mistakes of all files; nothing was applied.
         ClusterError: Kafka cannot be reached, or refuses; what was told before was applied.
     """
+    from streams.cli.enterprise_topics import create_for
     from streams.kafka.clock import now_ms
     from streams.reference.areas import shipped_areas
     from streams.reference.files import FILE_NAMES, read_files
@@ -134,6 +137,7 @@ def setup_reference(run: Run, files: Mapping[Kind, Path]) -> None:
             files = {kind: folder / FILE_NAMES[kind] for kind in Kind if kind not in known}
         listings = read_files(files, shipped_areas())
         topic.plan(listings.values(), now_ms=now_ms())  # Raises what is wrong with any of them.
+        create_for(run, listings.values())
         for kind, listing in listings.items():
             run.say(_told(kind, listing, topic.apply(listing, now_ms=now_ms())))
 

@@ -18,12 +18,13 @@ def create(run: Run) -> None:
     Partition counts are settings, under partitions in the TOML file; they cannot be changed later
     without starting from empty topics.
     """
+    from streams.cli.enterprise_topics import all_topics
     from streams.kafka.topics import create_topics
 
     with run.err.status("Creating topics ..."):
         report = create_topics(
             run.admin,
-            run.settings.topics(),
+            all_topics(run),
             replication_factor=run.settings.replication,
             timeout_s=ANSWER_TIMEOUT_S,
         )
@@ -38,10 +39,11 @@ def check(run: Run, *, json: Json = False) -> Exit:
     """
     from dataclasses import asdict
 
+    from streams.cli.enterprise_topics import all_topics
     from streams.kafka.topics import check_topics
 
     with run.err.status("Looking at topics ..."):
-        drifts = check_topics(run.admin, run.settings.topics(), timeout_s=ANSWER_TIMEOUT_S)
+        drifts = check_topics(run.admin, all_topics(run), timeout_s=ANSWER_TIMEOUT_S)
     if json:
         show(run, [asdict(drift) for drift in drifts], json=True, columns=(), empty="")
     for drift in () if json else drifts:
@@ -57,10 +59,11 @@ def correct(run: Run) -> Exit:
 
     Missing topics and other partition counts are not touched; exit code 1 when such remain.
     """
+    from streams.cli.enterprise_topics import all_topics
     from streams.kafka.topics import check_topics, correct_topics
 
     with run.err.status("Correcting topics ..."):
-        drifts = check_topics(run.admin, run.settings.topics(), timeout_s=ANSWER_TIMEOUT_S)
+        drifts = check_topics(run.admin, all_topics(run), timeout_s=ANSWER_TIMEOUT_S)
         correct_topics(run.admin, drifts)
     corrected = [drift for drift in drifts if drift.kind == "config"]
     remaining = [drift for drift in drifts if drift.kind != "config"]

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -158,6 +159,30 @@ def read_to_end(
     with closing(_consumer(client, topic)) as consumer:
         consumer.assign([TopicPartition(topic, p, begins[p]) for p in sorted(wanted)])
         yield from _until_read(consumer, topic, wanted)
+
+
+def follow_from(
+    client: Mapping[str, Any], topic: str, offsets: Mapping[int, int]
+) -> Iterator[Message]:
+    """Return every committed record from these offsets on, as it comes, without an end.
+
+    A partition that is not named is read from its beginning.
+
+    Raises:
+        ClusterError: As `partitions_of`, or refused. A broker that goes away is waited for.
+    """
+    with closing(_consumer(client, topic)) as consumer:
+        partitions = _all(consumer, topic)
+        consumer.assign(
+            [TopicPartition(topic, p, offsets.get(p, OFFSET_BEGINNING)) for p in partitions]
+        )
+        while True:
+            for message in consumer.consume(_BATCH_RECORDS, _POLL_S):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() not in (*_PASSING, KafkaError._PARTITION_EOF):  # noqa: SLF001
+                    raise cluster_error(error, doing=f"reading {topic}")
 
 
 def latest_values(
