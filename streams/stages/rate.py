@@ -20,8 +20,8 @@ from streams.records import changes, topics, verdicts
 from streams.records.changes import Header, Rows, concatenate, no_rows, summed
 from streams.records.verdicts import VerdictChange
 from streams.reference.types import Outlet, ReferenceHistory
+from streams.stages.bench import Turns
 from streams.stages.columns import Array, Int64s, distinct
-from streams.stages.judge import Turns
 from streams.stages.scopes import OutletScopes
 from streams.stages.stage import Output
 from streams.stages.ticked import TICKS_PER_HOUR, TickedStage

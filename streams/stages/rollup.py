@@ -23,9 +23,9 @@ from streams.records.published import Evidence
 from streams.records.verdicts import VerdictChange
 from streams.reference.types import Outlet, ReferenceHistory
 from streams.stages.alerts import AlertDesk, DeskState, Entry, Finding, end_signal, finding_of
+from streams.stages.bench import Turns, no_turns
 from streams.stages.columns import Array, Bools, Ints, distinct
 from streams.stages.figures import RATE_DIGITS
-from streams.stages.judge import Turns, no_turns
 from streams.stages.scopes import RollupScopes, Scope, city_of, outlet_scope
 from streams.stages.silence import Channels, Collapses, Place
 from streams.stages.stage import Output

@@ -29,10 +29,11 @@ from streams.records import changes
 from streams.records.changes import Changes, Rows
 from streams.records.rejects import Reject
 from streams.reference.types import Reference, ReferenceHistory
+from streams.stages.bench import Turns
 from streams.stages.columns import Array, Bools, Int64s, Ints, pack, unpack
 from streams.stages.days import DayBook, DayBookState
 from streams.stages.inbox import Inbox, InboxState
-from streams.stages.judge import Judge, Turns
+from streams.stages.judge import Judge
 from streams.stages.lines import Verdicts
 from streams.stages.publish import Publisher, span_of
 from streams.stages.scopes import Scopes
