@@ -9,7 +9,7 @@ from typing import Annotated, Final, Protocol
 import msgspec
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from streams.domain.window import instant_from_text
@@ -351,7 +351,13 @@ def _health(service: Service) -> APIRouter:
         detail = "complete" if service.feed.ready else "reading the topics"
         return _health_answer(ok=service.feed.ready, detail=service.feed.trouble or detail)
 
-    @router.get("/metrics", tags=["health"], summary="Metrics for Prometheus")
+    @router.get(
+        "/metrics",
+        tags=["health"],
+        summary="Metrics for Prometheus",
+        response_class=PlainTextResponse,
+        responses=documents.problems_of(401, 403),
+    )
     def metrics(
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     ) -> Response:

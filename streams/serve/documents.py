@@ -156,16 +156,20 @@ def answers_of(kind: type, *, listed: bool = False) -> Answers:
     return {200: {"description": "As asked for", "content": content}, **_others(())}
 
 
-def _others(problems: Sequence[int]) -> Answers:
-    found: Answers = {
+def problems_of(*statuses: int) -> Answers:
+    """Return what the document says of answers that are problems."""
+    return {
         status: {
             "description": _PROBLEMS[status],
             "content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in (401, 422, 503, *problems)
+        for status in statuses
     }
-    found[304] = {"description": "Not changed since the ETag that was sent"}
-    return found
+
+
+def _others(problems: Sequence[int]) -> Answers:
+    unchanged: Answers = {304: {"description": "Not changed since the ETag that was sent"}}
+    return problems_of(401, 422, 503, *problems) | unchanged
 
 
 def install(app: FastAPI, prefix: str) -> None:
