@@ -12,7 +12,7 @@ from typing import Final
 
 import platformdirs
 
-from bench import gateway, latency, state, steps
+from bench import gateway, latency, serve, state, steps
 from bench.cluster import Cluster, running_cluster
 from bench.compare import compare, report, write
 from bench.workload import Size
@@ -80,6 +80,11 @@ def _gateway(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
     print(gateway.report(gateway.measure(cluster)))
 
 
+def _serve(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    del size, told
+    print(serve.report(serve.measure(cluster)))
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -90,6 +95,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "steps": _steps,
     "latency": _latency,
     "gateway": _gateway,
+    "serve": _serve,
     "restore": _state,
     "memory": _state,
 }
