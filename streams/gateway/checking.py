@@ -62,9 +62,10 @@ _encode: Final = msgspec.json.Encoder().encode
 # as long as everything else.
 _LIKE: Final = bytes.maketrans(b"123456789 ", b"000000000-")
 _LONG: Final = (b"00000000000", b"000-0000-0000", b"000-00000000", b"0000000-0000")
-# Numbers that a producer counts up may look like a mobile number, and a waybill like anything.
-_COUNTED: Final = frozenset({"id", "registration_id"})
+# A waybill may hold a mobile number by chance, but no carrier's is as long as one, or has the check digit
+# of an identity number.
 _WAYBILL: Final = "waybill_no"
+_NUMBER_LENGTHS: Final = frozenset({11, 18})
 
 
 class Rejected(NamedTuple):
@@ -238,6 +239,8 @@ def _needs_a_look(encoded: bytes, waybill: bytes) -> bool:
     """Return whether a record may hold personal data beside its waybill, which is full of digits."""
     if not encoded.isascii() or b"\\" in encoded:  # An escaped character is none of a code's.
         return True
+    if len(waybill) in _NUMBER_LENGTHS or not waybill.isalnum():
+        return True
     alike = encoded.translate(_LIKE).replace(waybill.translate(_LIKE), b"", 1)
     return any(long in alike for long in _LONG)
 
@@ -250,8 +253,8 @@ def _personal_field(record: Record) -> str | None:
             continue
         if not (text.isascii() and text.isprintable()):
             return name
-        if name == _WAYBILL:
+        if name == _WAYBILL and text.isalnum() and len(text) not in _NUMBER_LENGTHS:
             continue
-        if holds_identity_number(text) or (name not in _COUNTED and holds_mobile_number(text)):
+        if holds_identity_number(text) or holds_mobile_number(text):
             return name
     return None

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from streams.domain.personal import is_code
+
 
 class RejectCode(Enum):
     """Why a record could not be used. The value stands in the dead letter's header and in metrics."""
@@ -30,7 +32,8 @@ class Reject:
         index: Its place in the batch.
         code: Why.
         path: Which field, as `$.name`; never a value, since values are personal data.
-        source: The source that the record names, or "" where it could not be read.
+        source: The source that the record names, or "" where it could not be read, or is no code: what
+            is refused may hold anything, and this goes into headers, states and metrics.
 
     """
 
@@ -38,6 +41,11 @@ class Reject:
     code: RejectCode
     path: str
     source: str
+
+    def __post_init__(self) -> None:
+        """Take a source that is no code for one that could not be read."""
+        if self.source and not is_code(self.source):
+            object.__setattr__(self, "source", "")
 
 
 class Refused(Exception):  # noqa: N818 - a value that travels up, not a fault of the program

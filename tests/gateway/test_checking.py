@@ -72,7 +72,21 @@ REFUSED: list[tuple[bytes, str, str, str]] = [
     (encoded(COLLECTED, courier_id=NAME), PERSONAL, "$.courier_id", "a name"),
     (encoded(COLLECTED, agreement_id="a\nb"), PERSONAL, "$.agreement_id", "a line break"),
     (encoded(COLLECTED, id=IDENTITY), PERSONAL, "$.id", "an identity number for an id"),
+    (
+        encoded(REGISTERED, registration_id=PHONE),
+        PERSONAL,
+        "$.registration_id",
+        "a mobile number for an id",
+    ),
     (encoded(COLLECTED, waybill_no=NAME), PERSONAL, "$.waybill_no", "a name for a waybill"),
+    (encoded(COLLECTED, waybill_no=PHONE), PERSONAL, "$.waybill_no", "a mobile number for it"),
+    (encoded(COLLECTED, waybill_no=f"+86 {PHONE}"), PERSONAL, "$.waybill_no", "in any form"),
+    (
+        encoded(COLLECTED, waybill_no=IDENTITY),
+        PERSONAL,
+        "$.waybill_no",
+        "an identity number for it",
+    ),
     (encoded(REGISTERED, client_role=f"x {PHONE}"), PERSONAL, "$.client_role", "in a sentence"),
 ]
 
@@ -97,9 +111,10 @@ TAKEN: list[tuple[bytes, str]] = [
         "an outlet that was ours that day",
     ),
     (encoded(COLLECTED, time="2017-09-08T13:35:00+08:00"), "five minutes ahead and no more"),
-    (encoded(COLLECTED, waybill_no=PHONE), "a waybill may be any number"),
-    (encoded(COLLECTED, waybill_no=IDENTITY), "whatever it looks like"),
-    (encoded(REGISTERED, registration_id=PHONE), "a number that was counted up"),
+    (encoded(COLLECTED, waybill_no="8613800138000"), "a waybill is a number, too"),
+    (encoded(COLLECTED, waybill_no="110105194912310021"), "which has no check digit"),
+    (encoded(COLLECTED, waybill_no=f"ZT{PHONE}"), "or has letters in front"),
+    (encoded(REGISTERED, registration_id=f"R{PHONE}"), "an id with a letter in front"),
     (encoded(REGISTERED, subject_token=IDENTITY), "a subject never reaches Kafka as it comes"),
 ]
 

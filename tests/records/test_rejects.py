@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from streams.records.rejects import Reject, RejectCode
 from streams.records.shipments import TYPE_OF
 from streams.resources import schema_dir
@@ -22,3 +24,17 @@ def test_rejects_compare_by_what_they_say() -> None:
     one, same = (Reject(0, RejectCode.EMPTY, "$", "") for _ in range(2))
     assert one == same
     assert one != Reject(1, RejectCode.EMPTY, "$", "")
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("/enterprise/zt", "/enterprise/zt"),
+        ("", ""),
+        ("13800138000", ""),
+        ("张三丰", ""),
+        ("x\n", ""),
+    ],
+)
+def test_a_source_that_is_no_code_goes_nowhere(source: str, kept: str) -> None:
+    assert Reject(0, RejectCode.SCHEMA, "$", source).source == kept
