@@ -62,6 +62,8 @@ def _operator(prefix: str) -> Iterator[Grant]:
     """Everything under the prefix, and nothing of users, ACLs or other people's topics."""
     yield from _prefixed(Resource.TOPIC, prefix, Operation.ALL)
     yield from _prefixed(Resource.GROUP, prefix, Operation.ALL)
+    # Dead letters are replayed in transactions: `realname dlq`.
+    yield (Resource.TRANSACTIONAL_ID, f"{prefix}dlq", Pattern.LITERAL, Operation.WRITE)
 
 
 def _kept(principal: Principal, topics: Mapping[str, Topic]) -> Iterator[Acl]:

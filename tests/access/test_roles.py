@@ -112,6 +112,7 @@ def test_an_operator_has_everything_under_the_prefix_and_nothing_of_the_cluster(
     assert {str(acl) for acl in acls(Role.OPERATOR)} == {
         "somebody may All topic realname.*",
         "somebody may All group realname.*",
+        "somebody may Write transactionalId realname.dlq",
         # What tells what operators did is not theirs to take away.
         "somebody may not Delete topic realname.audit",
         "somebody may not Alter topic realname.audit",

@@ -51,7 +51,8 @@ def test_a_token_sees_all_that_is_its_own_and_nothing_else(
     mine = everything(client_with(token), path)
     wanted = [item for item in whole if is_for(TOKENS[token], item)]
     assert wanted
-    if token.startswith("ems"):  # Of small cells it is told that they are there; see test_small_cells.
+    if token.startswith("ems"):
+        # Of small cells it is told that they are there; see test_small_cells.
         mine, wanted = named(mine), named(wanted)
     assert strip(mine) == strip(wanted)
 
