@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from streams.records.topics import COUNTS, SHIPMENTS, TOTALS
+from streams.records.topics import COMPLIANCE, COMPLIANCE_INPUTS, COUNTS, SHIPMENTS, TOTALS
 
 INPUTS: Final = (("match", SHIPMENTS), ("rate", COUNTS), ("rollup", TOTALS))
 """The stages in the order of the flow, with the topic that each reads, without prefix."""
+
+STATES: Final = (*((name, (topic,)) for name, topic in INPUTS), (COMPLIANCE, COMPLIANCE_INPUTS))
+"""Every stage that has a state, with all that it reads: the partitions of several topics are numbered through."""

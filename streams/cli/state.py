@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
 from streams.cli.exits import BadInput, Exit
-from streams.cli.inputs import INPUTS
+from streams.cli.inputs import INPUTS, STATES
 from streams.cli.run import ANSWER_TIMEOUT_S, Json, Run, command
 from streams.cli.show import show
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="State logs: list, verify, rebuild.")
 
 StageOption = Annotated[
-    str | None, typer.Option("--stage", metavar="NAME", help="match, rate or rollup; else all.")
+    str | None,
+    typer.Option("--stage", metavar="NAME", help="match, rate, rollup or compliance; else all."),
 ]
 PartitionOption = Annotated[
     int | None, typer.Option("--partition", metavar="N", help="Of the stage's input; else all.")
@@ -29,6 +30,7 @@ PartitionOption = Annotated[
 
 _REBUILT: Final = ("match.state", "rate.state", "rollup.state", "counts", "totals")
 _GONE_TIMEOUT_S: Final = 30.0
+_Offset = TypeVar("_Offset", int, int | None)
 
 
 @command(app, "list", examples=["realname state list", "realname state list --stage match --json"])
@@ -37,13 +39,13 @@ def list_(run: Run, *, stage: StageOption = None, json: Json = False) -> None:
 
     Reads no record, so it is quick whatever the logs hold.
     """
-    from streams.kafka.reading import begin_offsets, committed_offsets, end_offsets
+    from streams.kafka.reading import begin_offsets, end_offsets
 
     topics, admin = run.settings.topics(), run.admin
     rows = []
-    for name, source in _stages(stage):
-        ends = end_offsets(admin, topics[source].name)
-        committed = committed_offsets(run.client, run.settings.group(name), topics[source].name)
+    for name, sources in _stages(stage):
+        ends = _numbered([end_offsets(admin, topics[source].name) for source in sources])
+        committed = _committed(run, name, sources)
         log_begins = begin_offsets(admin, topics[f"{name}.state"].name)
         log_ends = end_offsets(admin, topics[f"{name}.state"].name)
         rows += [
@@ -80,8 +82,8 @@ def verify(
     """
     findings: list[_Verified] = []
     with run.err.status("Reading state logs ..."):
-        for name, source in _stages(stage):
-            findings += _verify(run, name, source, partition)
+        for name, sources in _stages(stage):
+            findings += _verify(run, name, sources, partition)
     rows = [
         {
             "stage": f.stage,
@@ -109,12 +111,16 @@ def verify(
 @command(
     app,
     "rebuild",
-    examples=["realname state rebuild --yes"],
+    examples=["realname state rebuild --yes", "realname state rebuild --stage compliance --yes"],
     exits=(Exit.OK, Exit.UNMET, Exit.USAGE, Exit.CLUSTER),
 )
 def rebuild(
     run: Run,
     *,
+    stage: Annotated[
+        Literal["compliance"] | None,
+        typer.Option(help="Only this one, on which no other stage builds; else all others."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it: all states are deleted.")] = False,
     from_what_is_left: Annotated[
         bool,
@@ -132,37 +138,54 @@ def rebuild(
     Records that shipments no longer holds cannot be counted again: the figures of their days would
     become wrong. Exit code 1, and nothing is done, when that is so and --from-what-is-left is not
     given.
+
+    With --stage compliance only what enterprises have been told is forgotten: they are told again
+    what the topics still hold, days and alerts with the ids that they had.
     """
     from streams.kafka.reading import begin_offsets, members
     from streams.records.topics import SHIPMENTS
 
     admin, topics = run.admin, run.settings.topics()
-    busy = [name for name, _ in INPUTS if members(admin, run.settings.group(name))]
+    stages = [name for name, _ in INPUTS] if stage is None else [stage]
+    busy = [name for name in stages if members(admin, run.settings.group(name))]
     if busy:
         run.say(
             f"Workers still run {', '.join(busy)}; stop them all, then try again in ten seconds."
         )
         return Exit.UNMET
     gone = [p for p, begin in begin_offsets(admin, topics[SHIPMENTS].name).items() if begin > 0]
-    if gone and not from_what_is_left:
+    if stage is None and gone and not from_what_is_left:
         run.say(
             f"shipments has lost its first records in {len(gone)} partitions, so the days that they "
             "belong to would come out too low. To accept that: --from-what-is-left"
         )
         return Exit.UNMET
     if not yes:
-        raise BadInput("this deletes the states of all stages; to do it, add --yes")
+        raise BadInput(f"this deletes the states of {stage or 'all stages'}; to do it, add --yes")
     with run.err.status("Deleting states ..."):
-        _delete(run, admin)
+        _delete(run, admin, stages, _REBUILT if stage is None else (f"{stage}.state",))
     run.say("The states are gone. Start the workers: they count everything from the beginning.")
     return Exit.OK
 
 
-def _stages(only: str | None) -> "Sequence[tuple[str, str]]":
-    found = [(name, source) for name, source in INPUTS if only in (None, name)]
+def _stages(only: str | None) -> "Sequence[tuple[str, Sequence[str]]]":
+    found = [(name, sources) for name, sources in STATES if only in (None, name)]
     if not found:
-        raise BadInput(f"--stage {only!r} is none; take match, rate or rollup")
+        raise BadInput(f"--stage {only!r} is none; take match, rate, rollup or compliance")
     return found
+
+
+def _numbered(by_topic: "Sequence[Mapping[int, _Offset]]") -> "dict[int, _Offset]":
+    """Return offsets by partition, those of several topics numbered through."""
+    rows = [offsets[partition] for offsets in by_topic for partition in sorted(offsets)]
+    return dict(enumerate(rows))
+
+
+def _committed(run: Run, stage: str, sources: "Sequence[str]") -> dict[int, int | None]:
+    from streams.kafka.reading import committed_offsets
+
+    group, topics = run.settings.group(stage), run.settings.topics()
+    return _numbered([committed_offsets(run.client, group, topics[s].name) for s in sources])
 
 
 @dataclass(slots=True)
@@ -188,14 +211,16 @@ class _NoState:
         """Forget it."""
 
 
-def _verify(run: Run, stage: str, source: str, only: int | None) -> "Iterator[_Verified]":
-    from streams.kafka.reading import begin_offsets, committed_offsets, end_offsets, read_to_end
+def _verify(
+    run: Run, stage: str, sources: "Sequence[str]", only: int | None
+) -> "Iterator[_Verified]":
+    from streams.kafka.reading import begin_offsets, end_offsets, read_to_end
     from streams.kafka.state_log import LogReader, StateDamaged
 
     topics, admin = run.settings.topics(), run.admin
     log = topics[f"{stage}.state"].name
     # Before the log is read: a commit that comes between would look like a log behind its group.
-    committed = committed_offsets(run.client, run.settings.group(stage), topics[source].name)
+    committed = _committed(run, stage, sources)
     begins, ends = begin_offsets(admin, log), end_offsets(admin, log)
     wanted = [p for p in sorted(begins) if only in (None, p)]
     found = {p: _Verified(stage, p, committed.get(p)) for p in wanted}
@@ -235,13 +260,15 @@ def _conclude(verified: _Verified, reader: "LogReader", *, emptied: bool) -> Non
         )
 
 
-def _delete(run: Run, admin: "AdminClient") -> None:
-    """Delete groups, state logs and what lies between the stages; create the topics again, empty."""
+def _delete(
+    run: Run, admin: "AdminClient", stages: "Sequence[str]", emptied: "Sequence[str]"
+) -> None:
+    """Delete the groups of stages, and topics; create the topics again, empty."""
     from streams.kafka.topics import create_topics
 
-    topics = {name: topic for name, topic in run.settings.topics().items() if name in _REBUILT}
+    topics = {name: topic for name, topic in run.settings.topics().items() if name in emptied}
     names = [topic.name for topic in topics.values()]
-    _await(admin.delete_consumer_groups([run.settings.group(name) for name, _ in INPUTS]))
+    _await(admin.delete_consumer_groups([run.settings.group(name) for name in stages]))
     _await(admin.delete_topics(names, operation_timeout=_GONE_TIMEOUT_S))
     _await_gone(admin, names)
     create_topics(

@@ -106,7 +106,9 @@ class TestState:
 
     def test_sound_logs_are_said_to_be(self, here: Realname) -> None:
         result = here.ok("state", "verify", "--json")
-        assert [row["sound"] for row in result.rows] == [True] * 5
+        assert [row["sound"] for row in result.rows] == [
+            True
+        ] * 11  # 2 + 2 + 1, and 6 that compliance reads.
         assert (result.rows[0]["reaches"], result.rows[1]["reaches"]) == (9, 4)
 
     def test_a_log_behind_its_group_is_not_sound(
@@ -133,7 +135,7 @@ class TestState:
     @pytest.mark.parametrize(
         ("options", "expected"),
         [
-            (["verify", "--stage", "sort"], "take match, rate or rollup"),
+            (["verify", "--stage", "sort"], "take match, rate, rollup or compliance"),
             (["verify", "--partition", "99"], "there is no partition 99"),
             (["rebuild"], "to do it, add --yes"),
         ],
@@ -150,6 +152,11 @@ class TestState:
         assert {(row["log_records"], row["committed"]) for row in rows} == {(0, None)}
         assert here.ok("topics", "check").code == 0
         here.ok("state", "rebuild", "--yes")
+
+    def test_rebuild_of_compliance_leaves_the_others(self, here: Realname) -> None:
+        here.ok("state", "rebuild", "--stage", "compliance", "--yes")
+        rows = here.ok("state", "list", "--stage", "match", "--json").rows
+        assert {row["committed"] for row in rows} == {9, 4}
 
     def test_rebuild_refuses_while_a_worker_runs(
         self, here: Realname, topics: Topics, member: Callable[[str, Topic], None], prefix: str
