@@ -8,4 +8,4 @@ INPUTS: Final = (("match", SHIPMENTS), ("rate", COUNTS), ("rollup", TOTALS))
 """The stages in the order of the flow, with the topic that each reads, without prefix."""
 
 STATES: Final = (*((name, (topic,)) for name, topic in INPUTS), (COMPLIANCE, COMPLIANCE_INPUTS))
-"""Every stage that has a state, with all that it reads: the partitions of several topics are numbered through."""
+"""Every stage with a state, and all that it reads: partitions of several topics are numbered through."""

@@ -75,7 +75,7 @@ class StagesRoute:
     def _see(self, what: Sequence[LogRecord] | int) -> None:
         pipeline = self.pipeline
         outputs = pipeline.pass_time(what) if isinstance(what, int) else pipeline.take(what)
-        for topic, key, value, _ in outputs:
+        for topic, key, value, *_ in outputs:
             assert key is not None
             if topic == ALERTS:
                 assert value is not None
