@@ -5,6 +5,7 @@ never the record; and a topic must exist before the transaction that writes to i
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -30,6 +31,11 @@ BEAT_EVERY_S: Final = 30.0
 QUIET_S: Final = 30.0
 """From so long at its end on, a partition is quiet, as for heartbeats."""
 
+GIVE_WAY: Final = 10
+"""How many times as long as a step took it waits, up to `GIVE_WAY_S`, while figures are behind."""
+GIVE_WAY_S: Final = 5.0
+LOOK_S: Final = 0.2
+
 Topics = Callable[[], Sequence[Topic]]
 
 
@@ -40,15 +46,26 @@ class ComplianceRunner(Runner):
         inputs: The partitions of what it reads.
         topics: Asked for the enterprises' topics whenever the reference data have changed.
         beats: Whether the wall clock counts where a partition has been at its end for a while.
+        gives_way: Whether the stages that make the figures are catching up in this process. They share
+            its interpreter, and what is told of figures that are behind can wait.
         more: As of every runner.
 
     """
 
-    def __init__(self, *of: Any, inputs: Inputs, topics: Topics, beats: bool, **more: Any) -> None:  # noqa: ANN401 (as the base)
+    def __init__(
+        self,
+        *of: Any,  # noqa: ANN401 (as the base)
+        inputs: Inputs,
+        topics: Topics,
+        beats: bool,
+        gives_way: Callable[[], bool] = lambda: False,
+        **more: Any,  # noqa: ANN401 (the same)
+    ) -> None:
         """Connect; nothing is read before `start`."""
         self._inputs: Final = inputs
         self._topics: Final = topics
         self._beats: Final = beats
+        self._gives_way: Final = gives_way
         self._beaten_s = 0.0
         self._busy_s: dict[int, float] = {}  # When a partition was last seen with records left.
         self._made: frozenset[str] = frozenset()
@@ -63,6 +80,15 @@ class ComplianceRunner(Runner):
             handler=self,
             end_process=config.end_process,
         )
+
+    def step(self, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
+        """Do one round, and leave a long pause behind it where others need the time."""
+        begun_s = self._now_s()
+        super().step(hand_over)
+        now_s = self._now_s()
+        until_s = now_s + min(GIVE_WAY * (now_s - begun_s), GIVE_WAY_S)
+        while self._gives_way() and not self._stopping and self._now_s() < until_s:
+            time.sleep(LOOK_S)
 
     def _work(self, polled: Polled, hand_over: Callable[[Sequence[PartitionBatch]], None]) -> None:
         self._reference.poll()

@@ -15,7 +15,7 @@ spend its time on publishing: after figures took a while to make, the next flush
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
 
@@ -209,6 +209,10 @@ class Runner:
     """Runs one stage: all partitions of its input that the group gives to this worker.
 
     Everything but `apply` and `stop` is called by one thread.
+
+    Attributes:
+        backlog: Records left to read as of the last flush; for any thread.
+
     """
 
     def __init__(
@@ -232,6 +236,7 @@ class Runner:
         self._assigned: set[int] = set()
         self._paused: set[int] = set()
         self._records = 0
+        self.backlog = 0
         self._flushed_s = self._now_s()
         self._published_in_s = 0.0
         self._failures = 0
@@ -649,28 +654,21 @@ class Runner:
     # Telling.
 
     def _report(self) -> None:
+        backlog = 0
         for partition, owned in self._owned.items():
             end = self._consumer.known_end(partition)
             lag = 0 if owned.at_end or end is None else max(end - owned.position, 0)
+            backlog += lag
             place = self._consumer.place(partition)
             self._telemetry.lag(place.topic, place.partition, lag)
             self._telemetry.log_size(partition, owned.log_bytes + owned.snapshot_bytes)
+        self.backlog = backlog
         self._telemetry.states({p: owned.stage for p, owned in self._owned.items()})
 
     @property
     def partitions(self) -> Collection[int]:
         """The partitions that are restored and running."""
         return self._owned.keys()
-
-    @property
-    def lag(self) -> int:
-        """Records left to read, as of the last fetches."""
-        return sum(self._lags())
-
-    def _lags(self) -> Iterator[int]:
-        for partition, owned in self._owned.items():
-            end = self._consumer.known_end(partition)
-            yield 0 if owned.at_end or end is None else max(end - owned.position, 0)
 
     def _id(self, slot: str = "") -> str:
         name = f"{self._config.prefix}{self._plan.name}"

@@ -32,7 +32,7 @@ from streams.agents.app import (
 )
 from streams.agents.compliance import ComplianceRunner
 from streams.agents.http import HealthServer
-from streams.agents.runner import Runner, RunnerConfig, StagePlan
+from streams.agents.runner import CATCH_UP_RECORDS, Runner, RunnerConfig, StagePlan
 from streams.agents.telemetry import Telemetry
 from streams.domain.policy import Policy
 from streams.kafka.channel import RecordChannel
@@ -167,6 +167,7 @@ class _Worker:
         self._notify = NotifyService(config.notify, self._metrics) if config.notify else None
         self._ended = asyncio.Event()
         self._raised: list[BaseException] = []
+        self._runners: list[Runner] = []  # Of the stages that make the figures.
 
     async def run(self) -> int:
         # What Faust and mode say of their services starting and stopping is no news to an operator.
@@ -240,6 +241,8 @@ class _Worker:
             reference=KafkaReferenceFeed(client, topic=config.prefix + REFERENCE, history=history),
             telemetry=self._telemetries[name],
         )
+        if not definition.joins:
+            self._runners.append(runner)
         return add_agent(app, name, runner, on_end=self._on_end)
 
     def _runner(
@@ -261,6 +264,7 @@ class _Worker:
             inputs=Inputs(counts),
             topics=of_enterprises,
             beats=config.clock == "wall",
+            gives_way=lambda: any(of.backlog > CATCH_UP_RECORDS for of in self._runners),
         )
 
     def _start_notify(self) -> "asyncio.Future[None]":

@@ -55,6 +55,7 @@ def test_another_number_of_partitions_is_found_in_every_topic_that_follows(
     assert [(drift.topic.removeprefix(prefix), drift.kind) for drift in drifts] == [
         ("shipments", "partitions"),
         ("match.state", "partitions"),
+        ("compliance.state", "partitions"),
         ("parcels.missing", "partitions"),
     ]
     assert "the number of partitions is 2, not 3; if 2 is meant, say so" in str(drifts[0])
