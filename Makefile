@@ -46,7 +46,7 @@ SYSTEM_COMMANDS := promtool prometheus-alertmanager amtool chromium kcat
 
 test-system: setup system-packages ## Tests with Debian's Prometheus, Alertmanager and Chromium, installed if need be
 	@echo "==> tests with Prometheus, Alertmanager and Chromium"
-	@$(BIN)/pytest tests/system --numprocesses 3 --dist loadfile
+	@$(BIN)/pytest tests/system --numprocesses 4 --dist loadfile
 
 # Does nothing where they are; says so and fails where they cannot be had.
 system-packages:

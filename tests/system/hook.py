@@ -41,14 +41,22 @@ class Hook:
             if alert["status"] == "firing"
         }
 
-    def statuses(self) -> Mapping[tuple[str, str], list[str]]:
-        """Return what was told of each alert, in order, by receiver and `alert_id|episode`."""
+    def news(self) -> Mapping[tuple[str, str], list[str]]:
+        """Return what was news of each alert, in order, by receiver and `alert_id|episode`.
+
+        Alertmanager tells a group whole when one of it changes, so what was told before may stand beside;
+        a message with nothing new in it is a second page.
+        """
         found: dict[tuple[str, str], list[str]] = {}
         for name, body in self.came:
+            is_new = False
             for alert in body["alerts"]:
-                labels = alert["labels"]
-                key = name, f"{labels.get('alert_id')}|{labels.get('episode')}"
-                found.setdefault(key, []).append(alert["status"])
+                labels, status = alert["labels"], alert["status"]
+                said = found.setdefault((name, f"{labels['alert_id']}|{labels['episode']}"), [])
+                if said[-1:] != [status]:
+                    said.append(status)
+                    is_new = True
+            assert is_new or name == "watchdog", body
         return found
 
 
