@@ -111,6 +111,13 @@ CATALOGUE: Final = (
         ("stage",),
         "Last tick judged by the stage's slowest partition, in seconds since the epoch.",
     ),
+    Metric(
+        "realname_kafka_clock_ahead_seconds",
+        "gauge",
+        (),
+        "How far Kafka's clock is ahead of the worker's at the least, negative where it is behind; 0 where "
+        "no difference is certain.",
+    ),
     Metric("realname_open_parcels", "gauge", (), "Parcels that are open in this worker."),
     Metric(
         "realname_sources_flagged",

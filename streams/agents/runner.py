@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn, Protocol
 
-from streams.agents.telemetry import Telemetry
+from streams.agents.telemetry import PRODUCER_LOST, Telemetry
 from streams.kafka.consumer import (
     SESSION_TIMEOUT_MS,
     Fetched,
@@ -253,7 +253,11 @@ class Runner:
         self._producer_back_s: float | None = None
         self._consumer = self._new_consumer()
         self._truncation = Truncation(config.client)
-        self._heartbeats = Heartbeats(config.client, topic=self._input) if plan.heartbeats else None
+        self._heartbeats = (
+            Heartbeats(config.client, topic=self._input, on_clock=self._telemetry.clock)
+            if plan.heartbeats
+            else None
+        )
         self._truncated_s = self._now_s()
 
     # The life of a runner.
@@ -385,7 +389,7 @@ class Runner:
             pause_s,
             lost,
         )
-        self._telemetry.aborted("producer_lost")
+        self._telemetry.aborted(PRODUCER_LOST)
         self._producer_back_s = self._now_s() + pause_s
         self._consumer.stop_reading(self._owned)
         self._owned.clear()

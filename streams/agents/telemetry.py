@@ -12,6 +12,8 @@ from streams.stages.alerts import AlertDesk
 from streams.stages.stage import Stage
 from streams.stages.windows import Windows
 
+PRODUCER_LOST: Final = "producer_lost"
+"""The reason of an abort that Kafka has not told: another producer has our id, or an outage took ours."""
 STALLED_S: Final = 60.0
 """A runner that has not finished a step for so long, and is not restoring, is not alive. A step waits
 for one transaction at most, whose calls return after 5 s."""
@@ -43,6 +45,7 @@ class Telemetry:
             self._metrics.set("realname_partitions", 0, stage, state)
         self._metrics.count("realname_records_total", stage, by=0)
         self._metrics.count("realname_batches_total", stage, by=0)
+        self._metrics.count("realname_transaction_aborts_total", stage, PRODUCER_LOST, by=0)
 
     @property
     def alive(self) -> bool:
@@ -104,6 +107,10 @@ class Telemetry:
     def lag(self, topic: str, partition: int, records: int) -> None:
         """Note how far a partition is behind."""
         self._metrics.set("realname_lag_records", records, topic, str(partition))
+
+    def clock(self, ahead_ms: int) -> None:
+        """Note by how much Kafka's clock is ahead of this machine's."""
+        self._metrics.set("realname_kafka_clock_ahead_seconds", ahead_ms / 1_000)
 
     def log_size(self, partition: int, size: int) -> None:
         """Note the bytes of a partition's state log."""

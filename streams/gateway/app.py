@@ -25,7 +25,7 @@ from streams.gateway.batches import (
 from streams.gateway.budget import Budget, Lease, NoRoom
 from streams.gateway.checking import Checked, Checker
 from streams.gateway.guard import CERTIFICATE, Guard
-from streams.gateway.metrics import GatewayMetrics
+from streams.gateway.metrics import SHIPMENTS_ROUTE, GatewayMetrics
 from streams.gateway.writer import NotAcknowledged
 from streams.tokens import Grant, has_expired, hash_of
 from streams.web import problems
@@ -135,7 +135,7 @@ def build_app(gateway: Gateway) -> FastAPI:
 
 def _shipments(app: FastAPI, gateway: Gateway) -> None:
     @app.post(
-        f"{API}/shipments",
+        SHIPMENTS_ROUTE,
         summary="Send records",
         description=documents.SHIPMENTS,
         responses=documents.ANSWERS,

@@ -18,6 +18,9 @@ from prometheus_client.process_collector import ProcessCollector
 from streams.metrics import Metric
 
 ACCEPTED: Final = "accepted"
+SHIPMENTS_ROUTE: Final = "/v1/shipments"
+ANSWERS: Final = ("200", "429", "503")
+"""Codes that are shown from the beginning on: rules put the later ones in proportion to the rest."""
 
 _REQUESTS: Final = Metric(
     "realname_gateway_requests_total",
@@ -69,6 +72,8 @@ class GatewayMetrics:
             Counter(metric.name, metric.help, metric.labels, registry=registry)
             for metric in (_REQUESTS, _RECORDS, _UNACKNOWLEDGED)
         )
+        for code in ANSWERS:
+            self._requests.labels(SHIPMENTS_ROUTE, code)
         self._seconds = Histogram(
             _SECONDS.name,
             _SECONDS.help,

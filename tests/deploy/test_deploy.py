@@ -9,6 +9,7 @@ import yaml  # type: ignore[import-untyped]  # its types would be one more packa
 from typer.main import get_command
 
 from streams.cli.app import app
+from streams.gateway.metrics import CATALOGUE as TAKEN_IN
 from streams.metrics import CATALOGUE
 from streams.serve.metrics import CATALOGUE as SERVED
 from streams.settings import Settings
@@ -27,7 +28,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
-METRICS = {metric.name: metric for metric in (*CATALOGUE, *SERVED)}
+METRICS = {metric.name: metric for metric in (*CATALOGUE, *SERVED, *TAKEN_IN)}
 
 
 def test_there_are_services_and_rules() -> None:
@@ -111,6 +112,7 @@ def test_a_rule_asks_for_metrics_and_labels_that_exist(rule: dict[str, Any]) -> 
         assert name in recorded
     for labels in re.findall(r"by \(([^)]*)\)", rule["expr"]):
         known = {label for metric in METRICS.values() for label in metric.labels}
+        known |= {"instance", "le"}
         assert {label.strip() for label in labels.split(",")} <= known
 
 

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]  # its types would be one more packa
 from fastapi.testclient import TestClient
 
 from deploy.grafana.source.__main__ import made
+from streams.gateway.metrics import CATALOGUE as TAKEN_IN
 from streams.metrics import CATALOGUE
 from streams.serve.metrics import CATALOGUE as SERVED
 from streams.serve.view import View
@@ -44,7 +45,7 @@ RULES: Final[list[Json]] = [
     for rule in group["rules"]
 ]
 RECORDED: Final = {rule["record"]: rule["expr"] for rule in RULES if "record" in rule}
-METRICS: Final = {metric.name: metric for metric in (*CATALOGUE, *SERVED)}
+METRICS: Final = {metric.name: metric for metric in (*CATALOGUE, *SERVED, *TAKEN_IN)}
 
 # Not ours: what Prometheus itself and its client library make.
 THEIRS: Final = {
@@ -52,6 +53,7 @@ THEIRS: Final = {
     "ALERTS": {"alertname", "alertstate"},
     "process_resident_memory_bytes": {"job", "instance"},
     "process_cpu_seconds_total": {"job", "instance"},
+    "process_start_time_seconds": {"job", "instance"},
 }
 # Plugins that Grafana's image brings along.
 BUNDLED: Final = {"prometheus"}

@@ -74,3 +74,13 @@ def test_a_stage_that_has_judged_nothing_tells_no_tick() -> None:
     pipeline = Pipeline(Policy(), history)
     Telemetry("rate", metrics).states({0: pipeline._rate.stage})
     assert 'realname_tick_time_seconds{stage="rate"}' not in exposed(metrics)
+
+
+def test_the_clocks_and_a_producer_lost_are_told_before_they_are_wrong() -> None:
+    """A counter that begins with its first event has no increase that a rule could see."""
+    metrics = Metrics()
+    telemetry = Telemetry("match", metrics)
+    name = 'realname_transaction_aborts_total{reason="producer_lost",stage="match"}'
+    assert exposed(metrics)[name] == "0.0"
+    telemetry.clock(-1_500)
+    assert exposed(metrics)["realname_kafka_clock_ahead_seconds"] == "-1.5"

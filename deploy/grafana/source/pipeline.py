@@ -13,6 +13,8 @@ from deploy.grafana.source.panels import (
     timeseries,
 )
 from deploy.grafana.source.queries import Prom, once, or_zero, per_second, quantile
+from streams.gateway.metrics import ACCEPTED
+from streams.gateway.metrics import SHIPMENTS_ROUTE as ROUTE
 
 _RECORDS: Final = "stage:realname_records:rate5m"
 _POSTED: Final = "max by (alertmanager) (realname_notify_last_success_timestamp_seconds)"
@@ -403,6 +405,79 @@ _SERVE: Final = Row(
     ],
 )
 
+_GATEWAY: Final = Row(
+    Text("接入网关", "Gateway"),
+    9,
+    [
+        timeseries(
+            Text("请求", "Requests"),
+            Text(
+                "企业批次，按状态码；429 和 503 为稍后重发。",
+                "Batches of enterprises by status code; 429 and 503 are put off.",
+            ),
+            Prom(per_second("realname_gateway_requests_total", "code", route=ROUTE), "{{code}}"),
+            unit="reqps",
+            width=8,
+        ),
+        timeseries(
+            Text("应答耗时", "Time of an answer"),
+            Text("含 Kafka 确认。", "With Kafka's acknowledgement."),
+            *_quantiles("realname_gateway_request_seconds", "route"),
+            unit=SECONDS,
+            width=8,
+        ),
+        timeseries(
+            Text("接收的记录", "Records accepted"),
+            Text("按企业。", "By enterprise."),
+            Prom(
+                per_second("realname_gateway_records_total", "enterprise", code=ACCEPTED),
+                "{{enterprise}}",
+            ),
+            unit=_RECORDS_S,
+            width=8,
+        ),
+        timeseries(
+            Text("拒收占比", "Share rejected"),
+            Text(
+                "各企业被拒收的记录占比。",
+                "Share of each enterprise's records that is rejected.",
+            ),
+            Prom(
+                f"1 - {per_second('realname_gateway_records_total', 'enterprise', code=ACCEPTED)} / "
+                f"({per_second('realname_gateway_records_total', 'enterprise')} > 0)",
+                "{{enterprise}}",
+            ),
+            unit="percentunit",
+            width=8,
+        ),
+        timeseries(
+            Text("在途", "Under way"),
+            Text(
+                "尚未得到 Kafka 确认的批次，和每秒未确认的批次。",
+                "Batches that Kafka has not acknowledged yet, and those a second that it will not.",
+            ),
+            Prom("sum(realname_gateway_waiting_batches)", "等待 waiting"),
+            Prom(
+                "sum(rate(realname_gateway_batches_unacknowledged_total[$__rate_interval]))"
+                " or 0 * sum(realname_gateway_waiting_batches)",
+                "未确认 unacknowledged",
+            ),
+            unit=COUNT,
+            width=8,
+        ),
+        timeseries(
+            Text("占用内存", "Bytes held"),
+            Text(
+                "处理中的请求占用的内存；超出预算即答复 429。",
+                "Of requests under way; what goes beyond the budget is answered with 429.",
+            ),
+            Prom("max by (instance) (realname_gateway_held_bytes)", "{{instance}}"),
+            unit="bytes",
+            width=8,
+        ),
+    ],
+)
+
 _PROCESSES: Final = Row(
     Text("进程资源", "Processes"),
     8,
@@ -412,6 +487,27 @@ _PROCESSES: Final = Row(
             Text("常驻内存。", "Resident memory."),
             Prom('process_resident_memory_bytes{job=~"realname-.*"}', "{{job}} {{instance}}"),
             unit="bytes",
+        ),
+        timeseries(
+            Text("时钟偏差", "Difference of clocks"),
+            Text(
+                "Kafka 的时钟比工作进程快多少；负值为慢。",
+                "How far Kafka's clock is ahead of a worker's; below 0 it is behind.",
+            ),
+            Prom("realname_kafka_clock_ahead_seconds", "{{instance}}"),
+            unit=SECONDS,
+        ),
+        timeseries(
+            Text("启动", "Starts"),
+            Text(
+                "一刻钟内的启动次数；反复启动说明失去位置或出错。",
+                "Starts within a quarter of an hour; many are a place lost again and again, or a fault.",
+            ),
+            Prom(
+                'max by (job, instance) (changes(process_start_time_seconds{job=~"realname-.*"}[15m]))',
+                "{{job}} {{instance}}",
+            ),
+            unit=COUNT,
         ),
         timeseries(
             Text("处理器", "Processor"),
@@ -429,9 +525,9 @@ PIPELINE: Final = Dashboard(
     uid="realname-pipeline",
     title=Text("处理链路", "Pipeline"),
     about=Text(
-        "工作进程、通知和看板的进度、提交、恢复、死信与资源。",
-        "Progress, commits, restores, dead letters and resources of workers, notify and serve.",
+        "工作进程、通知、看板和接入网关的进度、提交、恢复、死信与资源。",
+        "Progress, commits, restores, dead letters and resources of workers, notify, serve and gateway.",
     ),
     since="now-3h",
-    rows=[_OVERVIEW, _PROGRESS, _STATE, _REFUSED, _NOTIFY, _SERVE, _PROCESSES],
+    rows=[_OVERVIEW, _PROGRESS, _STATE, _REFUSED, _NOTIFY, _SERVE, _GATEWAY, _PROCESSES],
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from deploy.grafana.source.model import Json, Text, Variable
+from streams.gateway.metrics import CATALOGUE as GATEWAY
 from streams.metrics import CATALOGUE as WORKER
 from streams.serve.metrics import CATALOGUE as SERVE
 
@@ -19,7 +20,7 @@ API: Final[Json] = {"type": "yesoreyeram-infinity-datasource", "uid": "realname-
 ALL_OUTLETS: Final = "20000"
 """Rows of a list at most: as many as the API gives."""
 
-_METRICS: Final = {metric.name: metric for metric in (*WORKER, *SERVE)}
+_METRICS: Final = {metric.name: metric for metric in (*WORKER, *SERVE, *GATEWAY)}
 
 
 @dataclass(frozen=True, slots=True)
