@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -35,6 +43,7 @@ ENV_CONFIG: Final = f"{ENV_PREFIX}CONFIG"
 CONFIG_DEFAULT: Final = Path("realname.toml")
 BOOTSTRAP_DEFAULT: Final = "127.0.0.1:9092"  # Where the embedded broker is, unless told otherwise.
 REDACTED: Final = "(secret)"
+SECRET_CHARACTERS_MIN: Final = 32
 
 Clock = Literal["wall", "data"]
 AgentName = Literal["match", "rate", "rollup", "compliance", "notify"]
@@ -104,6 +113,18 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     instead = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     return f"{name} is not known; {instead}"
+
+
+def _hard_to_guess(value: SecretStr) -> SecretStr:
+    secret = value.get_secret_value()
+    if secret and (
+        len(secret) < SECRET_CHARACTERS_MIN or not secret.isprintable() or " " in secret
+    ):
+        raise ValueError(
+            f"has under {SECRET_CHARACTERS_MIN} characters, or spaces or line ends; "
+            "`openssl rand -base64 32` makes one"
+        )
+    return value
 
 
 DurationMs = Annotated[int, BeforeValidator(duration_ms)]
@@ -287,6 +308,13 @@ class Settings(BaseSettings):
     policy: Annotated[Policy, BeforeValidator(_policy_figures)] = Field(
         default_factory=Policy,
         description="Figures of the rule book; all workers of one deployment must agree on them",
+    )
+    waybill_hash_key: Annotated[SecretStr, AfterValidator(_hard_to_guess)] = Field(
+        SecretStr(""),
+        description=(
+            "Secret by which closed parcels are remembered; all workers must have the same, and for as "
+            "long as their states are kept. Without one, whoever reads match.state can try waybills out"
+        ),
     )
 
     @classmethod
@@ -489,7 +517,7 @@ def _explain(detail: ErrorDetails, origins: Mapping[str, str]) -> str:
         what = "is not of its form"
     given = detail["input"]
     # These may hold passwords.
-    secret = name == "kafka" or path == "notify.alertmanagers"
+    secret = name in ("kafka", "waybill_hash_key") or path == "notify.alertmanagers"
     quoted = f"{given!r}: " if not secret and isinstance(given, str | int | float) else ""
     told = Settings.model_fields.get(name)
     if name == "notify" and len(location) > 1:
@@ -513,6 +541,8 @@ def shown(settings: Settings) -> Iterator[tuple[str, object]]:
         elif isinstance(value, dict):
             for entry, inner in sorted(value.items()):
                 yield f"{name}.{entry}", REDACTED if _SECRET.search(entry) else inner
+        elif isinstance(value, SecretStr):
+            yield name, REDACTED if value else ""
         elif isinstance(value, tuple):
             yield name, ",".join(value)
         else:

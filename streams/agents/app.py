@@ -29,6 +29,7 @@ from streams.records.topics import (
 from streams.reference.types import ReferenceHistory
 from streams.settings import Clock
 from streams.stages.compliance.partition import CompliancePartition, make_teller
+from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.match.partition import MatchPartition
 from streams.stages.rate import RatePartition
 from streams.stages.rollup import RollupPartition
@@ -43,12 +44,14 @@ class StageContext:
         policy: The rule book's figures.
         clock: What says when a record was received.
         partitions: Of every topic, by its name without prefix.
+        hash_key: By which closed parcels are remembered.
 
     """
 
     policy: Policy
     clock: Clock
     partitions: Mapping[str, int]
+    hash_key: HashKey = UNKEYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ def _match(partition: int, context: StageContext, history: ReferenceHistory) -> 
         history,
         counts_partitions=context.partitions[COUNTS],
         clock=context.clock,
+        key=context.hash_key,
     )
 
 

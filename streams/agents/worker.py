@@ -58,6 +58,7 @@ from streams.records.topics import (
 )
 from streams.reference.types import ReferenceHistory, known_enterprises
 from streams.settings import Clock
+from streams.stages.match.hash_key import UNKEYED, HashKey
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class WorkerConfig:
         processes: How many processes; each gets a slot of its own, `slot.number`.
         clock: When a record was received: its Kafka timestamp, or what it says.
         policy: The rule book's figures.
+        hash_key: By which closed parcels are remembered; the same in all workers.
         flush_s: Time between two transactions of a stage.
         flush_records: Records after which one ends earlier.
         http_host: Address of `/live`, `/ready`, `/metrics`.
@@ -109,6 +111,7 @@ class WorkerConfig:
     processes: int = 1
     clock: Clock = "wall"
     policy: Policy = field(default_factory=Policy)
+    hash_key: HashKey = UNKEYED
     flush_s: float = 0.5
     flush_records: int = 200_000
     http_host: str = "127.0.0.1"
@@ -218,6 +221,7 @@ class _Worker:
                 topic: of.partitions
                 for topic, of in catalogue(config.prefix, config.partitions).items()
             },
+            hash_key=config.hash_key,
         )
         plan = StagePlan(
             name=name,

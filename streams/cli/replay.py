@@ -75,6 +75,7 @@ def replay(
     from streams.cli.replay_summary import Summary
     from streams.records.rejects import TooManyRejects
     from streams.reference.listing import Kind
+    from streams.stages.match.hash_key import hash_key
 
     until_ms = None if until is None else _instant(until)
     names = {g.value for g in granularity or ()}
@@ -89,7 +90,8 @@ def replay(
     with opened(file) as lines:
         with run.err.status("Reading reference data ..."):
             history = history_from(given)
-        play = Replay(run.settings.policy, history, wanted=wanted)
+        key = hash_key(run.settings.waybill_hash_key.get_secret_value())
+        play = Replay(run.settings.policy, history, wanted=wanted, key=key)
         summary = Summary(names or {Granularity.CITY.value})
         try:
             for found in _followed(run, lines, play, until_ms):

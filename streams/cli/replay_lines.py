@@ -25,6 +25,7 @@ from streams.domain.window import (
 )
 from streams.records.topics import ALERTS, DAYS, PARCELS_MISSING
 from streams.reference.types import ReferenceHistory
+from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.pipeline import BATCH_RECORDS, LogRecord, Pipeline, heartbeat
 from streams.stages.stage import Output
 from streams.stages.windows import DAYS_BEHIND
@@ -70,10 +71,11 @@ class Replay:
         history: ReferenceHistory,
         *,
         wanted: Callable[[bytes], bool] = lambda _: True,
+        key: HashKey = UNKEYED,
     ) -> None:
         """Start empty. Day records whose key (`granularity|scope|date`) is not wanted are dropped."""
         self._policy = policy
-        self._pipeline = Pipeline(policy, history)
+        self._pipeline = Pipeline(policy, history, key=key)
         self._wanted = wanted
         self._days: dict[bytes, bytes] = {}
         self._missing: dict[bytes, bytes] = {}

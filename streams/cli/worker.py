@@ -1,5 +1,6 @@
 """`realname worker`: runs the agents."""
 
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -61,7 +62,20 @@ def worker(
     config = worker_config(run.settings)
     assert config.log is not None
     config.log()
+    if writes_unkeyed(config):
+        logging.getLogger(__name__).warning(
+            "no waybill_hash_key is set: whoever may read match.state can try out which parcels have "
+            "closed. Set one before records come, in all workers: later the states must be rebuilt"
+        )
     return Exit(run_worker(config))
+
+
+def writes_unkeyed(config: "WorkerConfig") -> bool:
+    """Return whether it remembers closed parcels without a key, where Kafka has secrets to keep."""
+    from streams.stages.match.hash_key import UNKEYED
+
+    guarded = "security.protocol" in config.kafka
+    return guarded and "match" in config.agents and config.hash_key == UNKEYED
 
 
 def worker_config(settings: "Settings") -> "WorkerConfig":
@@ -69,6 +83,7 @@ def worker_config(settings: "Settings") -> "WorkerConfig":
     from streams import logs
     from streams.agents.worker import WorkerConfig
     from streams.cli.notify import NOTIFY, notify_config
+    from streams.stages.match.hash_key import hash_key
 
     stages = tuple(agent for agent in settings.agents if agent != NOTIFY)
     if not stages:
@@ -85,6 +100,7 @@ def worker_config(settings: "Settings") -> "WorkerConfig":
         processes=settings.processes,
         clock=settings.clock,
         policy=settings.policy,
+        hash_key=hash_key(settings.waybill_hash_key.get_secret_value()),
         flush_s=settings.flush_ms / 1000,
         flush_records=settings.flush_records,
         http_host=settings.http_host,

@@ -213,6 +213,8 @@ class StateLogs(Generic[State]):
             log.take(value)
         except StateDamaged as damage:
             raise self._refused(partition, str(damage)) from damage
+        except ValueError as refusal:  # The log itself may well be sound.
+            raise self._refused(partition, str(refusal), look="") from refusal
 
     def _finish(self, partition: int, log: LogReader) -> None:
         try:
@@ -274,10 +276,13 @@ class StateLogs(Generic[State]):
         if self._stopping():
             raise Stopped
 
-    def _refused(self, partition: int, why: str) -> StateRefused:
+    def _refused(self, partition: int, why: str, look: str | None = None) -> StateRefused:
+        if look is None:
+            look = (
+                f"Look with `realname state verify --stage {self._stage} --partition {partition}`; "
+            )
         return StateRefused(
             f"the state of {self._stage}, partition {partition}, cannot be brought back from "
-            f"{self._topic}: {why}. Look with `realname state verify --stage {self._stage} "
-            f"--partition {partition}`; `realname state rebuild` with the same options builds it "
-            "anew from the input, if that still reaches back far enough"
+            f"{self._topic}: {why}. {look}`realname state rebuild` builds all states anew from the "
+            "input, if that still reaches back far enough"
         )

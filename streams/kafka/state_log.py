@@ -59,7 +59,11 @@ class StateDamaged(Exception):  # noqa: N818 (it states a fact about the log)
 
 
 class Restorable(Protocol):
-    """The part of a stage that a log needs."""
+    """The part of a stage that a log needs.
+
+    It raises ValueError for what it cannot read, or may not go on from with its settings; the message
+    says why, and what to do if anything.
+    """
 
     def restore_snapshot(self, chunks: Sequence[bytes]) -> None:
         """Replace the state with what a snapshot gave."""
@@ -149,6 +153,7 @@ class LogReader:
 
         Raises:
             StateDamaged: The record does not follow on the one before, or cannot be read.
+            ValueError: The state refuses what the log holds.
 
         """
         record = decode(value)

@@ -16,6 +16,7 @@ from streams.records import topics
 from streams.records.rejects import Reject
 from streams.reference.types import ReferenceHistory
 from streams.stages.match import Clock, MatchPartition
+from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.rate import RatePartition
 from streams.stages.rollup import RollupPartition
 from streams.stages.stage import Batch, Output, Stage
@@ -70,10 +71,19 @@ class Pipeline:
     one call follow from the records of this call and those before.
     """
 
-    def __init__(self, policy: Policy, history: ReferenceHistory, *, clock: Clock = "data") -> None:
-        """Start with nothing taken in. `history` may grow later."""
+    def __init__(
+        self,
+        policy: Policy,
+        history: ReferenceHistory,
+        *,
+        clock: Clock = "data",
+        key: HashKey = UNKEYED,
+    ) -> None:
+        """Start with nothing taken in. `history` may grow later; by `key` closed parcels are remembered."""
         self._policy = policy
-        self._shipments = MatchPartition(0, policy, history, counts_partitions=1, clock=clock)
+        self._shipments = MatchPartition(
+            0, policy, history, counts_partitions=1, clock=clock, key=key
+        )
         self._match = _Link(self._shipments)
         self._rate = _Link(RatePartition(0, policy, history, sources=1))
         self._rollup = _Link(RollupPartition(policy, history, sources=1))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from streams.cli.worker import worker_config, writes_unkeyed
 from streams.settings import REDACTED, SettingsError, load_settings, shown
 
 
@@ -166,3 +167,56 @@ def test_secrets_are_neither_shown_nor_quoted() -> None:
     assert values["kafka.sasl.password"] == REDACTED
     assert values["kafka.sasl.username"] == "u"
     assert "hush" not in mistakes({"kafka": {"sasl.password": ["hush"]}})
+
+
+HASH_KEY = "hush" * 8
+
+HASH_KEYS_REFUSED = [
+    ("too short", "hush" * 7),
+    ("with a line end, as files have one", f"{HASH_KEY}\n"),
+    ("with a space", f"{HASH_KEY} {HASH_KEY}"),
+    ("no text", ["hush"]),
+]
+
+
+@pytest.mark.parametrize(
+    "given", [r[1] for r in HASH_KEYS_REFUSED], ids=[r[0] for r in HASH_KEYS_REFUSED]
+)
+def test_a_hash_key_that_is_refused_is_not_quoted(given: object) -> None:
+    told = mistakes({"waybill_hash_key": given})
+    assert told.startswith("--waybill-hash-key: ")
+    assert "hush" not in told
+
+
+def test_a_hash_key_is_taken_from_file_and_environment_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert dict(shown(load_settings().settings))["waybill_hash_key"] == ""
+    Path("realname.toml").write_text(f'waybill_hash_key = "{HASH_KEY}"\n')
+    for environment in (None, "shush" * 8):
+        if environment is not None:
+            monkeypatch.setenv("REALNAME_WAYBILL_HASH_KEY", environment)
+        settings = load_settings().settings
+        assert settings.waybill_hash_key.get_secret_value() == (environment or HASH_KEY)
+        assert dict(shown(settings))["waybill_hash_key"] == REDACTED
+        assert "hush" not in repr(settings)
+        assert "hush" not in repr(worker_config(settings))
+
+
+LOGIN = {"kafka": {"security.protocol": "SASL_SSL"}}
+
+UNKEYED_WORKERS = [
+    ("on this machine, where anybody may do anything", {}, False),
+    ("on a cluster with logins", LOGIN, True),
+    ("there with a key", {**LOGIN, "waybill_hash_key": HASH_KEY}, False),
+    ("there, but other agents only", {**LOGIN, "agents": "rate,rollup"}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [u[1:] for u in UNKEYED_WORKERS], ids=[u[0] for u in UNKEYED_WORKERS]
+)
+def test_a_worker_without_a_hash_key_is_warned_of(
+    given: Mapping[str, object], *, expected: bool
+) -> None:
+    assert writes_unkeyed(worker_config(load_settings(given).settings)) == expected

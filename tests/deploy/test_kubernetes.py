@@ -172,17 +172,17 @@ def test_the_program_takes_the_settings(
 ) -> None:
     """As load_settings does: it refuses a variable that it does not know, and a value that is wrong."""
     # A pod of a StatefulSet is named by its number.
-    given = {
-        n: f"{name}-0" if v is None else v for n, v in environment_given(name, overlay).items()
-    }
-    for variable, value in given.items():
-        monkeypatch.setenv(variable, value)
+    from_elsewhere = {"REALNAME_WAYBILL_HASH_KEY": "c2VjcmV0" * 5}
+    for variable, value in environment_given(name, overlay).items():
+        given = from_elsewhere.get(variable, f"{name}-0") if value is None else value
+        monkeypatch.setenv(variable, given)
     settings = load_settings({}).settings
     # A worker pages as well, once it knows an Alertmanager.
     pages = name in {"realname-notify", "realname-operator"}
     assert len(settings.notify.alertmanagers) == (2 if pages else 0)
     assert settings.kafka["sasl.username"] == name.removeprefix("realname-")
     assert (name == "realname-worker") is (settings.slot == "realname-worker-0")
+    assert (name == "realname-worker") is bool(settings.waybill_hash_key)
 
 
 def test_no_settings_but_those_that_are_named_reach_a_pod() -> None:

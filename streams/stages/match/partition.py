@@ -11,6 +11,7 @@ from streams.records import changes, topics
 from streams.records.rejects import Reject
 from streams.reference.types import ReferenceHistory
 from streams.stages.match import fast_path
+from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.match.state import (
     Delta,
     Scalars,
@@ -32,15 +33,16 @@ class MatchPartition:
         *,
         counts_partitions: int,
         clock: Clock,
-        hash_seed: int = 0,
+        key: HashKey = UNKEYED,
     ) -> None:
         """Start empty, at offset 0.
 
-        `hash_seed` keys the hash by which closed parcels are remembered; all workers must share it.
+        By `key` closed parcels are remembered, so all workers must share it.
         """
         self._partition = partition
         self._targets = counts_partitions
-        self._waybills = Waybills(partition, policy, history, clock=clock, hash_seed=hash_seed)
+        self._key = key
+        self._waybills = Waybills(partition, policy, history, clock=clock, hash_seed=key.seed)
         self._next_offset = 0
         self._forget_drained()
 
@@ -135,6 +137,7 @@ class MatchPartition:
             watermark_ms=self._waybills.watermark_ms,
             version_used=self._waybills.lookup.version_used,
             ratio=self._waybills.ratio.dump(),
+            key_check=self._key.check,
         )
 
     def snapshot(self) -> Iterator[bytes]:
@@ -167,6 +170,7 @@ class MatchPartition:
 
     def _restore(self, delta: Delta) -> None:
         scalars = delta.scalars
+        self._key.check_is(scalars.key_check)
         self._next_offset = scalars.next_offset
         self._waybills.received_max_ms = scalars.received_max_ms
         self._waybills.lookup.version_used = max(

@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
-FORMAT: Final = 2
+FORMAT: Final = 3
+FORMATS_READ: Final = frozenset({2, FORMAT})
+"""In format 2 no scalars tell of a key: there was none."""
 COLUMN_BYTES_MAX: Final = 500_000
 """Bytes of keys and entries in one payload, which with its other columns stays under 900 KB."""
 _ENTRIES_AT_ONCE: Final = 6_000
@@ -29,6 +31,7 @@ class Scalars(msgspec.Struct, array_like=True, frozen=True):
         watermark_ms: That less the disorder allowed.
         version_used: Newest reference version that any record was judged by.
         ratio: `RejectRatio.dump`.
+        key_check: Of the key that the hashes of closed parcels were made with.
 
     """
 
@@ -37,6 +40,7 @@ class Scalars(msgspec.Struct, array_like=True, frozen=True):
     watermark_ms: int
     version_used: int
     ratio: bytes
+    key_check: int = 0
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -154,7 +158,7 @@ def decode_delta(payload: bytes) -> Delta:
     except msgspec.MsgspecError as error:
         message = f"damaged payload of match.state: {error}"
         raise ValueError(message) from error
-    if packed.format != FORMAT:
+    if packed.format not in FORMATS_READ:
         message = f"match.state has format {packed.format}, this program reads {FORMAT}"
         raise ValueError(message)
     closed, cells = _column("Q", packed.closed), _column("Q", packed.closed_cells)

@@ -19,6 +19,7 @@ from streams.records.rejects import Refused, Reject
 from streams.records.shipments import VALUE_BYTES_MAX, Heartbeat
 from streams.reference.types import ReferenceHistory
 from streams.stages.match import MatchPartition
+from streams.stages.match.hash_key import HashKey
 from streams.stages.match.waybills import Clock, Waybills
 from streams.stages.stage import Batch, Drained, Output
 from tests.builders import a_filing, a_history, a_period, a_reference, an_outlet, at
@@ -273,7 +274,7 @@ def a_partition(
     policy: Policy | None = None,
 ) -> MatchPartition:
     return MatchPartition(
-        0, policy or Policy(), history, counts_partitions=targets, clock=clock, hash_seed=7
+        0, policy or Policy(), history, counts_partitions=targets, clock=clock, key=HashKey(7, 7)
     )
 
 
