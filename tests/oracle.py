@@ -149,6 +149,8 @@ def millis(moment: datetime) -> int:
 def instant(text: object) -> int | None:
     if not isinstance(text, str) or not RFC3339.fullmatch(text):
         return None
+    if text >= "3000":
+        return None
     try:
         return millis(datetime.fromisoformat(text))
     except ValueError:

@@ -18,6 +18,8 @@ _HEAD_LENGTH: Final = 19
 _CACHE_MAX: Final = 500_000
 _SECOND_MAX: Final = 59
 _HOUR_MAX: Final = 23
+_YEAR_MAX: Final = 2999
+"""A later one is no instant: ticks and panes of a clock so wrong would not fit their columns."""
 _Y2000_MS: Final = 946_684_800_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
@@ -36,7 +38,10 @@ class Instants:
         self._minutes: dict[str, int] = {}
 
     def parse(self, text: str, path: str) -> int:
-        """Return the instant, rounded down to milliseconds; raises Refused(BAD_TIME) naming `path`."""
+        """Return the instant, rounded down to milliseconds; raises Refused(BAD_TIME) naming `path`.
+
+        Years after 2999 are refused: the agenda of all stages would be at its end with that one record.
+        """
         head, tail = text[:_HEAD_LENGTH], text[_HEAD_LENGTH:]
         try:
             return self._heads[head] + self._tails[tail]
@@ -52,7 +57,7 @@ class Instants:
             if minute_ms is None:
                 minute_ms = self._minutes[minute] = instant_from_text(f"{minute}:00Z")
             second = int(head[17:])
-            if second > _SECOND_MAX:
+            if second > _SECOND_MAX or int(head[:4]) > _YEAR_MAX:
                 raise Refused(RejectCode.BAD_TIME, path)
             head_ms = minute_ms + 1000 * second
             tail_ms = self._tails.get(tail)
@@ -149,5 +154,8 @@ def _seconds(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64] | None:
 
 def _midnight_s(digits: Sequence[int]) -> int:
     a, b, c, d, e, f, g, h = digits
-    day = date(a * 1000 + b * 100 + c * 10 + d, e * 10 + f, g * 10 + h)
+    year = a * 1000 + b * 100 + c * 10 + d
+    if year > _YEAR_MAX:
+        raise ValueError("no year in which anything is sent")
+    day = date(year, e * 10 + f, g * 10 + h)
     return (day.toordinal() - _EPOCH_ORDINAL) * (DAY_MS // 1000)

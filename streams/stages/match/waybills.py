@@ -197,6 +197,8 @@ class Waybills:
         parcel = packed.unpack(entry, self.sources)
         if self._close_at(parcel) > now_ms:
             return parcel
+        # Ahead of the watermark, so the state log's reader would not close it by itself.
+        self.dirty[key] = b""
         self._close(key, self._caught_up(key, parcel, now_ms))
         return None
 
@@ -216,14 +218,12 @@ class Waybills:
         return parcel
 
     def _is_closed(self, closed: int, now_ms: int) -> bool:
-        """Return whether a parcel is closed; forget it if its time has come."""
+        """Return whether a parcel is closed, and not yet to be forgotten.
+
+        It is forgotten when the watermark gets there, not ahead of it: the state log does not say so.
+        """
         cell = self.closed.get(closed)
-        if cell is None:
-            return False
-        if self._forget_at(cell) > now_ms:
-            return True
-        self._forget_closed(closed)
-        return False
+        return cell is not None and self._forget_at(cell) > now_ms
 
     def _forget_at(self, cell: int) -> int:
         """Return until when a parcel that closed in a cell is recognised."""

@@ -113,15 +113,12 @@ class Fields(NamedTuple):
     garbage: bytes | None
 
 
-def streams(steps_ms: Sequence[int], *, orderly: bool) -> st.SearchStrategy[list[Sent]]:
-    """Draw a log of up to 40 records, with long ones as likely as short ones.
-
-    A record is drawn as bytes, each of which chooses one field: one draw instead of sixteen.
-    """
-    choices: Sequence[Sequence[object]] = [
+def choices(steps_ms: Sequence[int], waybills: int = 4) -> Sequence[Sequence[object]]:
+    """Return what each field of `Fields` is chosen from."""
+    return [
         steps_ms,
         KINDS,
-        range(4),
+        range(waybills),
         [False] * 20 + [True],
         LAGS_MS,
         UPLOAD_LAGS_MS,
@@ -136,16 +133,24 @@ def streams(steps_ms: Sequence[int], *, orderly: bool) -> st.SearchStrategy[list
         GARBAGE,
     ]
 
+
+def streams(steps_ms: Sequence[int], *, orderly: bool) -> st.SearchStrategy[list[Sent]]:
+    """Draw a log of up to 40 records, with long ones as likely as short ones.
+
+    A record is drawn as bytes, each of which chooses one field: one draw instead of sixteen.
+    """
+    options_of = choices(steps_ms)
+
     def chosen(drawn: bytes) -> Fields:
         return Fields._make(
-            options[byte % len(options)] for byte, options in zip(drawn, choices, strict=True)
+            options[byte % len(options)] for byte, options in zip(drawn, options_of, strict=True)
         )
 
-    record = st.binary(min_size=len(choices), max_size=len(choices)).map(chosen)
+    record = st.binary(min_size=len(options_of), max_size=len(options_of)).map(chosen)
     return (
         st.integers(0, 40)
         .flatmap(lambda length: st.lists(record, min_size=length, max_size=length))
-        .map(lambda drawn: _sent(drawn, orderly=orderly))
+        .map(lambda drawn: sent(drawn, orderly=orderly))
     )
 
 
@@ -182,7 +187,8 @@ def value_of(drawn: Fields, received_ms: int, record_id: str) -> bytes | None:
     return json.dumps(body).encode()
 
 
-def _sent(drawn: Iterable[Fields], *, orderly: bool) -> list[Sent]:
+def sent(drawn: Iterable[Fields], *, orderly: bool) -> list[Sent]:
+    """Return the log that drawn fields make."""
     records = []
     clock_ms = START_MS
     for number, record in enumerate(drawn):
@@ -234,7 +240,7 @@ def take_plainly(waybills: Waybills, taken: Batch) -> list[Reject]:
             record = shipments.decode(value)
             source = "" if isinstance(record, Heartbeat) else record.source
             received_ms = _take_one(waybills, record, key, taken.timestamps_ms[index])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             rejects.append(Reject(index, *shipments.why_refused(value, error)))
         except Refused as refusal:
             rejects.append(Reject(index, refusal.code, refusal.path, source))
