@@ -190,7 +190,7 @@ def _settle(system: "DemoSystem", show: "Show", crew: "Crew", note: str) -> None
     from streams.cli.wait import stages_passing
 
     deadline = time.monotonic() + SETTLE_TIMEOUT_S
-    for _ in stages_passing(system.run, system.run.admin):
+    for _ in stages_passing(system.run):
         system.check()
         crew.check()
         if time.monotonic() > deadline:

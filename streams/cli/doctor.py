@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from streams.cli.enterprise_topics import all_topics
 from streams.cli.exits import Exit
-from streams.cli.inputs import INPUTS
+from streams.cli.inputs import STATES, committed_of, ends_of, is_left_out
 from streams.cli.run import ANSWER_TIMEOUT_S, Json, Run, cluster_trouble, command
 from streams.cli.show import show
 
@@ -139,7 +140,7 @@ def _broker(run: Run, admin: "AdminClient") -> Finding:
 def _topics(run: Run, admin: "AdminClient") -> Finding:
     from streams.kafka.topics import check_topics
 
-    topics = run.settings.topics()
+    topics = all_topics(run)
     drifts = check_topics(admin, topics, timeout_s=ANSWER_TIMEOUT_S)
     if not drifts:
         return Finding("topics", "ok", f"{len(topics)} as they should be")
@@ -171,14 +172,13 @@ def _reference(run: Run, admin: "AdminClient") -> Iterator[Finding]:
 
 
 def _workers(run: Run, admin: "AdminClient") -> Iterator[Finding]:
-    from streams.kafka.reading import committed_offsets, end_offsets, members
+    from streams.kafka.reading import members
 
-    topics = run.settings.topics()
-    for stage, name in INPUTS:
+    for stage, sources in STATES:
+        ends, committed = ends_of(run, sources), committed_of(run, stage, sources)
+        if is_left_out(stage, committed) and stage not in run.settings.agents:
+            continue
         count = members(admin, run.settings.group(stage))
-        ends = end_offsets(admin, topics[name].name)
-        group, topic = run.settings.group(stage), topics[name].name
-        committed = committed_offsets(run.client, group, topic)
         lag = sum(max(0, end - (committed.get(p) or 0)) for p, end in ends.items())
         detail = f"{count} running, {lag:,} records behind"
         if count:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from streams.cli.exits import BadInput, Exit
-from streams.cli.inputs import INPUTS, STATES
+from streams.cli.inputs import INPUTS, STATES, committed_of, ends_of
 from streams.cli.run import ANSWER_TIMEOUT_S, Json, Run, command
 from streams.cli.show import show
 
@@ -30,7 +30,6 @@ PartitionOption = Annotated[
 
 _REBUILT: Final = ("match.state", "rate.state", "rollup.state", "counts", "totals")
 _GONE_TIMEOUT_S: Final = 30.0
-_Offset = TypeVar("_Offset", int, int | None)
 
 
 @command(app, "list", examples=["realname state list", "realname state list --stage match --json"])
@@ -44,8 +43,7 @@ def list_(run: Run, *, stage: StageOption = None, json: Json = False) -> None:
     topics, admin = run.settings.topics(), run.admin
     rows = []
     for name, sources in _stages(stage):
-        ends = _numbered([end_offsets(admin, topics[source].name) for source in sources])
-        committed = _committed(run, name, sources)
+        ends, committed = ends_of(run, sources), committed_of(run, name, sources)
         log_begins = begin_offsets(admin, topics[f"{name}.state"].name)
         log_ends = end_offsets(admin, topics[f"{name}.state"].name)
         rows += [
@@ -175,19 +173,6 @@ def _stages(only: str | None) -> "Sequence[tuple[str, Sequence[str]]]":
     return found
 
 
-def _numbered(by_topic: "Sequence[Mapping[int, _Offset]]") -> "dict[int, _Offset]":
-    """Return offsets by partition, those of several topics numbered through."""
-    rows = [offsets[partition] for offsets in by_topic for partition in sorted(offsets)]
-    return dict(enumerate(rows))
-
-
-def _committed(run: Run, stage: str, sources: "Sequence[str]") -> dict[int, int | None]:
-    from streams.kafka.reading import committed_offsets
-
-    group, topics = run.settings.group(stage), run.settings.topics()
-    return _numbered([committed_offsets(run.client, group, topics[s].name) for s in sources])
-
-
 @dataclass(slots=True)
 class _Verified:
     """What reading one state log has found; `problem` is empty when it is sound."""
@@ -220,7 +205,7 @@ def _verify(
     topics, admin = run.settings.topics(), run.admin
     log = topics[f"{stage}.state"].name
     # Before the log is read: a commit that comes between would look like a log behind its group.
-    committed = _committed(run, stage, sources)
+    committed = committed_of(run, stage, sources)
     begins, ends = begin_offsets(admin, log), end_offsets(admin, log)
     wanted = [p for p in sorted(begins) if only in (None, p)]
     found = {p: _Verified(stage, p, committed.get(p)) for p in wanted}

@@ -3,17 +3,14 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from streams.cli.exits import Exit
-from streams.cli.inputs import INPUTS
+from streams.cli.inputs import STATES, committed_of, ends_of, is_left_out
 from streams.cli.run import Json, Run, command
 from streams.cli.show import show
-
-if TYPE_CHECKING:
-    from confluent_kafka.admin import AdminClient
 
 app = typer.Typer()
 
@@ -56,13 +53,14 @@ def wait(
     """Wait until everything that is in shipments now is in the published figures.
 
     Stage by stage, match, rate, rollup: each must have committed the end of its input as of the
-    moment when the stage before it was through. Exit code 1 when time runs out first, also while
+    moment when the stage before it was through. So must compliance, where a worker has ever run it:
+    then enterprises have been told, too. Exit code 1 when time runs out first, also while
     no worker has ever run; it says then how far each stage is.
     """
     deadline = time.monotonic() + timeout
     last: list[Progress] = []
     with run.err.status("Waiting for the worker ...") as status:
-        for progress in stages_passing(run, run.admin):
+        for progress in stages_passing(run):
             last = [p for p in last if p.stage != progress.stage] + [progress]
             if progress.behind == 0:
                 continue
@@ -87,24 +85,22 @@ def wait(
     return Exit.UNMET
 
 
-def stages_passing(run: Run, admin: "AdminClient") -> Iterator[Progress]:
+def stages_passing(run: Run) -> Iterator[Progress]:
     """Say again and again how far the stage is whose turn it is; end when the last has passed.
+
+    Compliance has its turn only if it had committed anything when that came.
 
     The end of a stage's input is taken when its turn begins: what the stage before writes is in one
     transaction with the offsets that were waited for, so it is there by then.
     """
-    from streams.kafka.reading import committed_offsets, end_offsets
-
-    topics = run.settings.topics()
-    for stage, name in INPUTS:
-        topic, group = topics[name].name, run.settings.group(stage)
-        ends = end_offsets(admin, topic)
-        while True:
-            committed = committed_offsets(run.client, group, topic)
-            progress = _progress(stage, ends, committed)
+    for stage, sources in STATES:
+        ends, committed = ends_of(run, sources), committed_of(run, stage, sources)
+        if is_left_out(stage, committed):
+            continue
+        while (progress := _progress(stage, ends, committed)).behind:
             yield progress
-            if progress.behind == 0:
-                break
+            committed = committed_of(run, stage, sources)
+        yield progress
 
 
 def _progress(stage: str, ends: dict[int, int], committed: dict[int, int | None]) -> Progress:

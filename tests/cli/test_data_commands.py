@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
+from streams.cli.inputs import INPUTS
 from streams.kafka import dead_letters
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
-from streams.records.topics import Topic
+from streams.kafka.reading import end_offsets
+from streams.records.topics import COMPLIANCE, COMPLIANCE_INPUTS, Topic
 from tests.cli.conftest import Realname
 
 pytestmark = pytest.mark.kafka
@@ -329,9 +332,8 @@ class TestWait:
         group = f"{prefix}{stage}"
         settings = client_config(broker.bootstrap, client_id="tests")
         consumer = Consumer({**settings, "group.id": group})
-        places = [TopicPartition(topic.name, p) for p in range(topic.partitions)]
-        for place in places:
-            place.offset = consumer.get_watermark_offsets(place, timeout=10)[1]
+        ends = end_offsets(AdminClient(settings), topic.name)
+        places = [TopicPartition(topic.name, p, end) for p, end in ends.items()]
         consumer.commit(offsets=places, asynchronous=False)
         consumer.close()
 
@@ -355,3 +357,27 @@ class TestWait:
         write(broker, topics["totals"], [(None, {})])
         behind = here("wait", "--timeout", "0")
         assert (behind.code, "rollup is behind in 1 of 1" in behind.err) == (1, True)
+
+    def test_compliance_is_waited_for_once_a_worker_has_run_it(
+        self, here: Realname, broker: EmbeddedBroker, topics: Topics, prefix: str
+    ) -> None:
+        for stage, name in INPUTS:
+            self.commit(broker, prefix, stage, topics[name])
+        write(broker, topics["rates"], [("key", {})])
+        stages = [row["stage"] for row in here.ok("wait", "--timeout", "0", "--json").rows]
+        assert stages == ["match", "rate", "rollup"]
+        first, *others = COMPLIANCE_INPUTS
+        self.commit(broker, prefix, COMPLIANCE, topics[first])
+        behind = here("wait", "--timeout", "0")
+        assert behind.code == 1
+        # What has no commit is behind, as with the others: nobody has seen that it is empty.
+        without = sum(topics[name].partitions for name in others)
+        read = without + topics[first].partitions
+        assert f"compliance is behind in {without} of {read} partitions" in behind.err
+        for name in others:
+            self.commit(broker, prefix, COMPLIANCE, topics[name])
+        stages = [row["stage"] for row in here.ok("wait", "--timeout", "0", "--json").rows]
+        assert stages == ["match", "rate", "rollup", "compliance"]
+        write(broker, topics["alerts"], [("key", {})])
+        behind = here("wait", "--timeout", "0")
+        assert f"compliance is behind in 1 of {read} partitions, by 1" in behind.err

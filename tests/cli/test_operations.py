@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from streams.cli.inputs import STATES
 from streams.cli.worker import worker_config
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
@@ -71,7 +72,7 @@ class TestDoctor:
         assert self.statuses(result) == {
             **dict.fromkeys(["settings", "broker", "topics", "clock"], "ok"),
             "reference data": "failed",
-            **dict.fromkeys(["worker: match", "worker: rate", "worker: rollup"], "warning"),
+            **dict.fromkeys([f"worker: {stage}" for stage, _ in STATES], "warning"),
         }
         assert "-> run `realname setup`" in here("doctor").out
 
@@ -83,6 +84,40 @@ class TestDoctor:
         clock = here.ok("doctor", "--json").rows[-1]
         assert (clock["check"], clock["status"]) == ("clock", "ok")
         assert "the newest record came" in clock["detail"]
+
+    def test_compliance_is_looked_at_unless_a_region_does_without(
+        self,
+        here: Realname,
+        broker: EmbeddedBroker,
+        topics: Topics,
+        prefix: str,
+        *,
+        log: Log,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def told() -> list[str]:
+            rows = here("doctor", "--json").rows
+            return [row["detail"] for row in rows if row["check"] == "worker: compliance"]
+
+        log("shipments.dlq", 0, [b"{}"] * 3)
+        assert told() == ["0 running, 3 records behind"]
+        monkeypatch.setenv("REALNAME_AGENTS", "match,rate,rollup")
+        assert told() == []
+        commit(broker, f"{prefix}compliance", topics["shipments.dlq"], {0: 1})
+        assert told() == ["0 running, 2 records behind"]
+
+    def test_a_missing_topic_of_an_enterprise_is_a_missing_topic(
+        self, here: Realname, admin: AdminClient, topics: Topics, prefix: str
+    ) -> None:
+        here.ok("setup")
+        assert self.statuses(here.ok("doctor", "--json"))["topics"] == "ok"
+        named = {name for name in admin.list_topics(timeout=10).topics if name.startswith(prefix)}
+        gone = min(named - {topic.name for topic in topics.values()})
+        assert gone.startswith(f"{prefix}compliance.")
+        admin.delete_topics([gone], operation_timeout=30)[gone].result()
+        result = here("doctor", "--json")
+        assert (result.code, result.rows[2]["check"]) == (3, "topics")
+        assert gone in result.rows[2]["detail"]
 
 
 class TestState:
