@@ -133,13 +133,25 @@ def system(
             "realname worker --clock data",
             "realname notify",
             f"realname serve --http 127.0.0.1:{place.ports['serve']}",
+            f"realname gateway --tokens {tokens_of(place)} --http 127.0.0.1:{place.ports['gateway']}",
         ):
             stack.callback(end, place.start(line))
         write_alerts(place)
-        for name in ("worker", "notify", "serve"):
+        for name in ("worker", "notify", "serve", "gateway"):
             place.until_ok(f"curl -fsS http://127.0.0.1:{place.ports[name]}/ready")
         place.until_ok("realname wait --timeout 5")
         yield place
+
+
+def tokens_of(place: System) -> str:
+    """Return a file of two tokens: the reader's of runbooks, who sees the region's, and an enterprise's."""
+    token = place.environment["TOKEN"] = "rns_region"
+    (place.folder / "of_the_region.toml").write_text(
+        f'[[tokens]]\nname = "Operations"\nsha256 = "{hash_of(token)}"\nregion = true\n'
+        f'[[tokens]]\nname = "ZTO"\nsha256 = "{hash_of("rns_zto")}"\n'
+        'enterprise_id = "911500000000010092"\nmay = ["write"]\n'
+    )
+    return "of_the_region.toml"
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -22,8 +22,10 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # its types would be one more package, for three lines
 
 from streams.kafka.broker import EmbeddedBroker
+from streams.tokens import hash_of
 from tests.deploy.test_grafana import DASHBOARDS, EXPRESSIONS, RULES, lists, metrics_in
 from tests.system.conftest import NewAlertmanager, free_port
+from tests.system.test_commands import is_record
 
 pytestmark = pytest.mark.kafka
 
@@ -31,6 +33,10 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 PATIENCE_S = 180.0
 SPEED = "900"
 """A morning of nine hours in 36 seconds: time enough for every counter to be seen counting."""
+
+SEES, WRITES = "rns_sees", "rns_writes"
+"""Tokens of Prometheus and of an enterprise."""
+ENTERPRISE = "911500000000010092"
 
 Json = dict[str, Any]
 
@@ -75,7 +81,8 @@ class System:
         """Return the values of a query's answer now, those that are numbers."""
         for name, value in self.values.items():
             expr = re.sub(rf"\${name}\b", value, expr)
-        expr = expr.replace("$__rate_interval", "5m")
+        # There is no yesterday here.
+        expr = expr.replace("$__rate_interval", "5m").replace(" offset 1d", "")
         query = urllib.parse.urlencode({"query": expr})
         data = get(f"{self.prometheus}/api/v1/query?{query}")["data"]
         result = [data] if data["resultType"] in {"scalar", "string"} else data["result"]
@@ -115,10 +122,38 @@ def prometheus_config(folder: Path, ports: Mapping[str, int], alertmanager: str)
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     assert set(jobs) == set(ports), "a job of which this test knows nothing"
     for name, port in ports.items():
+        jobs[name].pop("dns_sd_configs", None)
         jobs[name]["static_configs"] = [{"targets": [f"127.0.0.1:{port}"]}]
+    # The path is looked up beside the configuration.
+    token = jobs["realname-gateway"]["authorization"]["credentials_file"]
+    (folder / token).write_text(f"{SEES}\n")
     path = folder / "prometheus.yml"
     path.write_text(yaml.safe_dump(config), "utf8")
     return path
+
+
+def write_tokens(folder: Path) -> Path:
+    path = folder / "tokens.toml"
+    path.write_text(
+        f'[[tokens]]\nname = "Prometheus"\nsha256 = "{hash_of(SEES)}"\nregion = true\n'
+        f'[[tokens]]\nname = "an enterprise"\nsha256 = "{hash_of(WRITES)}"\n'
+        f'enterprise_id = "{ENTERPRISE}"\nmay = ["write"]\n'
+    )
+    return path
+
+
+def take_in(folder: Path, gateway: str) -> None:
+    """Send a batch of which most is another enterprise's, and so rejected."""
+    lines = (folder / "parcels.jsonl").read_bytes().splitlines()
+    parcels = [line for line in lines if is_record(line)]
+    headers = {"Authorization": f"Bearer {WRITES}", "Content-Type": "application/x-ndjson"}
+    request = urllib.request.Request(  # noqa: S310 (ours)
+        f"{gateway}/v1/shipments", b"\n".join(parcels[:500]), headers
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (ours)
+        counts = json.load(answer)
+    assert counts["accepted"], counts
+    assert counts["rejected"], counts
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +167,7 @@ def system(
     if program is None:
         pytest.fail("prometheus not found; run `make test-system`, which installs it")
     folder = tmp_path_factory.mktemp("monitoring")
-    names = ("realname-worker", "realname-notify", "realname-serve")
+    names = ("realname-worker", "realname-notify", "realname-gateway", "realname-serve")
     ports = {name: free_port() for name in names}
     alertmanager = new_alertmanager(DEPLOY / "alertmanager/alertmanager.yml")
     alertmanager.start()
@@ -155,10 +190,16 @@ def system(
         assert done.returncode == 0, done.stdout + done.stderr
 
     once("setup")
+    once("simulate", "demo-short", "--parcels-per-day", "8000", "--to", "parcels.jsonl")
+    tokens = str(write_tokens(folder))
     with ExitStack() as stack:
         for name, command in {
             "realname-worker": ("worker", "--http-port", str(ports["realname-worker"])),
             "realname-notify": ("notify", "--http-port", str(ports["realname-notify"])),
+            "realname-gateway": (
+                *("gateway", "--http", f"127.0.0.1:{ports['realname-gateway']}"),
+                *("--tokens", tokens),
+            ),
             "realname-serve": ("serve", "--http", f"127.0.0.1:{ports['realname-serve']}"),
         }.items():
             process = stack.enter_context(running(folder, name, *REALNAME, *command, *told))
@@ -191,11 +232,17 @@ def system(
         }
         targets = {name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items()}
         system = System(prometheus, serve, targets, values)
+
+        def counting() -> bool:
+            take_in(folder, f"http://127.0.0.1:{ports['realname-gateway']}")
+            return bool(system.ask("sum(rate(realname_gateway_records_total[5m])) > 0"))
+
         # The last of what was published has been scraped, and the rules have seen it.
         until(
             lambda: bool(system.ask('realname_outlet_breaching{outlet="$outlet"}')),
             "the breach of the outlet is not in Prometheus",
         )
+        until(counting, "what the gateway takes in is not in Prometheus")
         yield system
 
 
@@ -205,14 +252,20 @@ def test_every_process_is_scraped(system: System) -> None:
         ("realname-worker", "up"),
         ("realname-notify", "up"),
         ("realname-serve", "up"),
+        ("realname-gateway", "up"),
     }
 
 
-@pytest.mark.parametrize("job", ["realname-worker", "realname-notify", "realname-serve"])
+@pytest.mark.parametrize(
+    "job", ["realname-worker", "realname-notify", "realname-serve", "realname-gateway"]
+)
 def test_promtool_has_nothing_to_say_of_what_is_exposed(system: System, job: str) -> None:
-    with urllib.request.urlopen(system.targets[job], timeout=30) as answer:  # noqa: S310 (ours)
+    request = urllib.request.Request(  # noqa: S310 (ours)
+        system.targets[job], headers={"Authorization": f"Bearer {SEES}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 (ours)
         exposed = answer.read()
-    assert exposed.count(b"# HELP realname_") > 10
+    assert exposed.count(b"# HELP realname_") > 5
     ours = b"".join(
         line for line in exposed.splitlines(keepends=True) if b"realname_" in line.split(b"{")[0]
     )

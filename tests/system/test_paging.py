@@ -249,6 +249,7 @@ async def test_no_second_page_and_no_false_end_through_kills_and_an_outage(
 ) -> None:
     notify.kill()
     worker.start()
+    await until(lambda: bool(hook.pages("watchdog")))
     alerts = [breach(f"150102-DB-{number}") for number in range(3)]
     receiver = f"duty-{HOHHOT}"
     write(alerts)
