@@ -16,6 +16,7 @@ somebody who asks can be found. Taken out, its tokens are of nobody any more.
 import base64
 import binascii
 import hmac
+import os
 import re
 import secrets
 import stat
@@ -35,7 +36,6 @@ _TOKEN_BYTES: Final = 16  # Half of the hash: no two of the country's billion pe
 _KEY_ID: Final = re.compile(r"[a-z0-9]{1,16}")
 _NO_KEY_ID: Final = "key_id is not 1 to 16 small letters and digits; correct it"
 _FIELDS: Final = frozenset({"key_id", "secret", "from"})
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class SubjectKeysError(Exception):
@@ -107,6 +107,15 @@ def new_key(key_id: str, from_ms: int) -> SubjectKey:
     return SubjectKey(key_id, from_ms, secrets.token_bytes(SECRET_BYTES))
 
 
+def others_may_read(mode: int, *, owner: int, reader: int) -> bool:
+    """Tell whether a file's mode opens it to others than its owner and `reader`.
+
+    A file of root's that its group may read, and only read, is how a container is given a secret.
+    """
+    given = owner == 0 and reader != 0
+    return bool(mode & (stat.S_IRWXO | (stat.S_IWGRP | stat.S_IXGRP if given else stat.S_IRWXG)))
+
+
 def read_keys(path: Path) -> SubjectKeys:
     """Read the file.
 
@@ -114,7 +123,7 @@ def read_keys(path: Path) -> SubjectKeys:
         SubjectKeysError: It cannot be read, is wrong, or can be read by others than its owner.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
         text = path.read_text("utf8")
     except OSError as error:
         raise SubjectKeysError(
@@ -122,7 +131,7 @@ def read_keys(path: Path) -> SubjectKeys:
         ) from error
     except UnicodeDecodeError as error:
         raise SubjectKeysError(f"{path}: is not UTF-8; save it as UTF-8") from error
-    if mode & _OTHERS:
+    if others_may_read(status.st_mode, owner=status.st_uid, reader=os.geteuid()):
         raise SubjectKeysError(f"{path}: others than its owner may read it; chmod 600 {path}")
     try:
         tables = tomllib.loads(text).get("keys", [])

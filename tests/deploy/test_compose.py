@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,30 @@ def test_links_lead_to_ports_that_are_published() -> None:
     assert len(shown) == 4
     for address in shown:
         assert re.sub(r"^http://([^/]+).*", r"\1", address) in published
+
+
+def test_a_secret_is_given_to_who_reads_it_and_git_has_none() -> None:
+    secrets = COMPOSE["secrets"]
+    for service in SERVICES.values():
+        words = " ".join(map(str, service.get("command", ())))
+        assert set(re.findall(r"/run/secrets/([\w.]+)", words)) == set(service.get("secrets", ()))
+    assert set(secrets) == {"tokens.toml", "keys.toml"}
+    files = [
+        *(secret["file"].removeprefix("./") for secret in secrets.values()),
+        f"deploy/prometheus/{gateway_job()['authorization']['credentials_file']}",
+    ]
+    ignored = (ROOT / ".gitignore").read_text("utf8").splitlines()
+    told = (ROOT / "deploy/gateway/README.md").read_text("utf8")
+    for file in files:
+        assert any(fnmatch(f"/{file}", pattern) for pattern in ignored), f"git would take {file}"
+        assert told.count(file) >= 2, f"nobody is told how to make {file}"
+
+
+def gateway_job() -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text("utf8"))
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    found: dict[str, Any] = jobs["realname-gateway"]
+    return found
 
 
 def test_the_image_has_the_user_that_services_run_as() -> None:

@@ -41,7 +41,7 @@ def test_a_service_runs_a_command_that_exists(name: str) -> None:
     command, *rest = OURS[name]["command"]
     found = get_command(app).commands[command]  # type: ignore[attr-defined]  # a group of commands
     options = {option for parameter in found.params for option in parameter.opts}
-    assert {word for word in rest if word.startswith("--")} <= options
+    assert {word.split("=")[0] for word in rest if word.startswith("--")} <= options
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -83,15 +83,31 @@ def test_prometheus_scrapes_services_on_their_ports() -> None:
     targets = [
         target
         for job in PROMETHEUS["scrape_configs"]
-        for config in job["static_configs"]
+        for config in job.get("static_configs", ())
         for target in config["targets"]
+    ] + [
+        f"{name}:{config['port']}"
+        for job in PROMETHEUS["scrape_configs"]
+        for config in job.get("dns_sd_configs", ())
+        for name in config["names"]
     ]
     assert len(targets) == len(set(OURS) - {"setup"})
     for target in targets:
         name, port = target.split(":")
         words = " ".join(OURS[name]["command"])
-        assert re.search(rf"--http(-port)? (\S+:)?{port}\b", words), target
+        assert re.search(rf"--http(-port)?[ =](\S+:)?{port}\b", words), target
         assert f":{port}/" in str(OURS[name]["healthcheck"]["test"])
+
+
+def test_what_is_not_always_there_is_looked_up_and_nothing_that_is() -> None:
+    """A fixed target that does not run is down, and that is an alert."""
+    looked_up = {
+        name
+        for job in PROMETHEUS["scrape_configs"]
+        for config in job.get("dns_sd_configs", ())
+        for name in config["names"]
+    }
+    assert looked_up == {name for name, service in SERVICES.items() if "profiles" in service}
 
 
 def test_prometheus_and_notify_tell_every_alertmanager() -> None:

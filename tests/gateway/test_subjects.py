@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from streams.gateway.subjects import SubjectKey, SubjectKeys, SubjectKeysError, new_key, read_keys
+from streams.gateway.subjects import (
+    SubjectKey,
+    SubjectKeys,
+    SubjectKeysError,
+    new_key,
+    others_may_read,
+    read_keys,
+)
 from tests.gateway.setting import IDENTITY
 
 A, B = SubjectKey("k1", 1_000, b"a" * 32), SubjectKey("k2", 2_000, b"b" * 32)
@@ -86,6 +93,22 @@ def test_a_file_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> No
     path.chmod(mode)
     with pytest.raises(SubjectKeysError, match="chmod 600"):
         read_keys(path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "reader", "expected"),
+    [
+        pytest.param(0o600, 10001, 10001, False, id="the owner's alone"),
+        pytest.param(0o400, 0, 0, False, id="root's alone"),
+        pytest.param(0o440, 0, 10001, False, id="root's, given to a container by its group"),
+        pytest.param(0o440, 0, 0, True, id="root reads it, and has no need of the group"),
+        pytest.param(0o440, 10001, 10001, True, id="the owner's group reads it as well"),
+        pytest.param(0o460, 0, 10001, True, id="the group may write a file of root's"),
+        pytest.param(0o444, 0, 10001, True, id="everybody may read a file of root's"),
+    ],
+)
+def test_who_may_read_a_file(mode: int, owner: int, reader: int, *, expected: bool) -> None:
+    assert others_may_read(mode, owner=owner, reader=reader) is expected
 
 
 def test_a_file_is_read_as_it_was_written_and_keys_show_no_secret(tmp_path: Path) -> None:
