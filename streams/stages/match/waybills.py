@@ -73,6 +73,7 @@ Clock = Literal["wall", "data"]
 When = tuple[int, int, int, int]
 """A record's time, recorded_at and received_at, and max(received_at, watermark); milliseconds."""
 
+_CATEGORIES: Final = {int(category): category.name for category in Category}
 _COVERED_OR_UNCOLLECTED: Final = frozenset({AGREED, BOTH, REGISTERED})
 _BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 
@@ -359,7 +360,7 @@ class Waybills:
             outlet_id=outlet.outlet_id,
             enterprise_id=outlet.enterprise_id,
             county_code=outlet.county_code,
-            parcel_category=Category(cell >> PANE_BITS >> CATEGORY_SHIFT & CATEGORY_MASK).name,
+            parcel_category=_CATEGORIES[cell >> PANE_BITS >> CATEGORY_SHIFT & CATEGORY_MASK],
             collected_at=instant_text(time_ms),
             missing_since=instant_text(pane_end_ms(cell & PANE_MASK) + self._grace_ms),
         )
