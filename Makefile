@@ -11,7 +11,7 @@ LOCK := requirements.lock
 PARALLEL := --numprocesses 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system system-packages check format bench chaos dashboards lock audit clean up down static manifests
+.PHONY: help setup demo test test-system system-packages check format bench chaos fuzz dashboards lock audit clean up down static manifests
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -83,6 +83,9 @@ bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/READ
 
 chaos: setup ## Kill, pause and restart workers and broker, and compare; CHAOS_SEED=n CHAOS_RUNS=m
 	@$(BIN)/python -m bench.chaos $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(if $(CHAOS_RUNS),--runs $(CHAOS_RUNS))
+
+fuzz: setup ## Mutated records and state logs must not break anything; FUZZ_SEED=n FUZZ_RECORDS=m
+	@$(BIN)/python -m bench.fuzz $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) $(if $(FUZZ_RECORDS),--records $(FUZZ_RECORDS))
 
 manifests: setup ## Make Kubernetes' topics, users and rules anew, from the code
 	@$(BIN)/python deploy/kubernetes/make.py

@@ -7,7 +7,7 @@ whoever reads a begin mark may forget what came before. Nothing here does I/O.
 The first byte of a record is the version of its form: this program reads the version before its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -189,7 +189,7 @@ class LogReader:
             return
         if record.parts != len(chunks):
             raise StateDamaged("a part of a snapshot is missing")
-        self._state.restore_snapshot(chunks)
+        self._hand_over(lambda: self._state.restore_snapshot(chunks))
         self.next_offset = record.to_offset
         self.snapshot_bytes, self.bytes_since_snapshot = self._chunks_bytes, 0
         self._chunks = None
@@ -209,12 +209,23 @@ class LogReader:
         if not same or record.part != (0 if before is None else before.part + 1):
             raise StateDamaged("a part of a flush is missing")
         if record.kind is Kind.CHANGE:
-            self._state.restore_delta(record.payload)
+            self._hand_over(lambda: self._state.restore_delta(record.payload))
         self.bytes_since_snapshot += size
         self._unfinished = record
         if record.part == record.parts - 1:
             self._unfinished = None
             self.next_offset = record.to_offset
+
+    @staticmethod
+    def _hand_over(restore: Callable[[], None]) -> None:
+        try:
+            restore()
+        except ValueError:
+            raise
+        except Exception as error:
+            # Reading it again would give the same, whatever it is, and help is found in the same way.
+            name = type(error).__name__
+            raise StateDamaged(f"what stands in it cannot be taken in ({name})") from error
 
     def _check_follows(self, record: LogRecord) -> None:
         if self._unfinished is not None:

@@ -114,3 +114,14 @@ def test_a_record_costs_a_few_bytes_beside_its_payload() -> None:
 def test_a_record_names_its_format_in_its_first_byte() -> None:
     assert ONE[0][0] == FORMAT
     assert msgspec.msgpack.decode(ONE[0][1:]) == [Kind.CHANGE, 0, 5, 0, 1, b"a"]
+
+
+def test_whatever_a_state_makes_of_what_it_is_given_the_log_is_to_be_looked_at() -> None:
+    class Choosy(Letters):
+        def restore_delta(self, payload: bytes) -> None:
+            raise (KeyError if payload == b"a" else ValueError)(payload)
+
+    with pytest.raises(StateDamaged, match=r"cannot be taken in \(KeyError\)"):
+        LogReader(Choosy()).take(ONE[0])
+    with pytest.raises(ValueError, match="b"):
+        LogReader(Choosy()).take(TWO[0])
