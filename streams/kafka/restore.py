@@ -185,6 +185,9 @@ class StateLogs(Generic[State]):
             for message in consumer.consume(CHUNK_RECORDS, 0.2):
                 heard_s = time.monotonic()
                 partition, offset, error = message.partition(), message.offset(), message.error()
+                if error is not None and error.code() == KafkaError._BAD_MSG:  # noqa: SLF001
+                    assert partition is not None
+                    raise self._refused(partition, f"a damaged batch ({error.str()})")
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001
                     self._note(cluster_error(error, doing=f"reading {self._topic}"))
                     continue
@@ -250,6 +253,8 @@ class StateLogs(Generic[State]):
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
+            # Without it, what a disk has changed is handed over, and may even look like a state.
+            "check.crcs": True,
             # The end of a partition is told by an empty answer, which a broker holds back so long.
             "fetch.wait.max.ms": 10,
         }
