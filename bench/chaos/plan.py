@@ -82,6 +82,7 @@ class Plan:
         again: Share of records that arrive twice, or more often.
         flush_ms: Time between two transactions of a stage.
         snapshot_bytes_min: A state log smaller than this gets no snapshot.
+        clock_s: Every so many seconds the workers' wall clocks step by an hour; 0 for never.
         steps: By worker place, in order of time. After the last one each place has a worker.
         outages: Of the broker, in order of time, one ending before the next begins.
 
@@ -95,6 +96,7 @@ class Plan:
     again: float
     flush_ms: int
     snapshot_bytes_min: int
+    clock_s: float = 0.0
     steps: Mapping[str, Sequence[Step]] = field(default_factory=dict)
     outages: Sequence[Outage] = ()
 
@@ -114,6 +116,7 @@ def draw(seed: int, *, lasts_s: float = LASTS_S, parcels_per_day: int | None = N
         snapshot_bytes_min=rng.choice((30_000, 100_000, 400_000)),
         steps={slot: _steps(rng, slot, lasts_s, points) for slot in SLOTS},
         outages=_outages(rng, lasts_s),
+        clock_s=rng.choice((0.0, 1.5, 6.0)),
     )
 
 

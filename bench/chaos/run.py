@@ -118,6 +118,7 @@ class Chaos:
                 name,
                 config=self._config,
                 snapshot_bytes_min=plan.snapshot_bytes_min,
+                clock_s=plan.clock_s,
                 journal=self.journal,
             )
             for name in plan.steps

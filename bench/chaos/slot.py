@@ -33,17 +33,24 @@ class Slot:
     Args:
         name: Its name.
         config: The settings' file.
-        snapshot_bytes_min: As of the plan.
+        snapshot_bytes_min, clock_s: As of the plan.
         journal: Is told everything.
 
     """
 
     def __init__(
-        self, name: str, *, config: Path, snapshot_bytes_min: int, journal: Journal
+        self,
+        name: str,
+        *,
+        config: Path,
+        snapshot_bytes_min: int,
+        clock_s: float,
+        journal: Journal,
     ) -> None:
         self.name = name
         self._config = config
         self._snapshot_bytes_min = snapshot_bytes_min
+        self._clock_s = clock_s
         self._journal = journal
         self._process: subprocess.Popen[bytes] | None = None
         self._replaced: list[tuple[subprocess.Popen[bytes], Crash | None]] = []
@@ -146,7 +153,8 @@ class Slot:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "bench.chaos.worker"),
-                    *(str(self._config), self.name, str(self._snapshot_bytes_min), *told),
+                    *(str(self._config), self.name, str(self._snapshot_bytes_min)),
+                    *(str(self._clock_s), *told),
                 ],
                 cwd=self._config.parent,
                 env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
