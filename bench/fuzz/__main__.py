@@ -5,6 +5,7 @@ Every world of records and every log is drawn from a seed of its own, which is p
 
 import argparse
 import random
+import resource
 import secrets
 import sys
 import time
@@ -17,8 +18,10 @@ from bench.fuzz import records
 from bench.fuzz.payloads import Readers
 
 RECORDS: Final = 1_000_000
-RECORDS_PER_LOG: Final = 10
+RECORDS_PER_LOG: Final = 100
 """For so many records one state log is read."""
+MEMORY_BYTES_MAX: Final = 4 * 2**30
+"""A log that asks for more is refused like any other, and does not take the machine with it."""
 FAILURES_MAX: Final = 5
 SEEDS: Final = 1_000_000_000
 
@@ -31,6 +34,7 @@ def main() -> int:
     told = parser.parse_args()
     seed = secrets.randbelow(SEEDS) if told.seed is None else told.seed
     print(f"seed {seed}", flush=True)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     begun_s = time.monotonic()
     failures = [
         *fuzz_records(seed, told.records),
