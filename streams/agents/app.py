@@ -9,7 +9,7 @@ batches from its RecordChannel and has them applied; no rule and no number is he
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import faust
 from faust.app.base import BootStrategy
@@ -162,8 +162,8 @@ def add_agent(
     channel = RecordChannel(app, name, runner, on_end=on_end)
 
     @app.agent(channel.deliveries, name=name)
-    async def agent(deliveries: AsyncIterable[Delivery[Any]]) -> None:
+    async def agent(deliveries: AsyncIterable[Delivery]) -> None:
         async for delivery in deliveries:
-            delivery.apply()
+            delivery.take()
 
     return channel

@@ -2,8 +2,8 @@
 
 A step polls, has the records applied, and then, with the states at rest, does what is due: start what
 was restored, one transaction, a snapshot, heartbeats, back-pressure. All of it happens in the thread
-that calls `step`, except applying, which the step waits for; so nothing needs a lock, and a rebalance,
-which happens inside the poll, never meets a half-applied batch.
+that calls `step`; so nothing needs a lock, and a rebalance, which happens inside the poll, never meets a
+half-applied batch.
 
 When the figures go out: at each flush while a partition has been read to its end; each second while
 there is a little more; each five seconds in a catch-up, so that thousands of scopes are not written
@@ -208,7 +208,7 @@ class PartitionBatch:
 class Runner:
     """Runs one stage: all partitions of its input that the group gives to this worker.
 
-    Everything but `apply` and `stop` is called by one thread.
+    Everything but `stop` is called by one thread.
 
     Attributes:
         backlog: Records left to read as of the last flush; for any thread.

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import AsyncIterable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -66,9 +65,9 @@ async def run(
     channel: RecordChannel[int] = RecordChannel(app, "numbers", driver, on_end=ended.append)
 
     @app.agent(channel.deliveries, name="numbers")
-    async def agent(deliveries: AsyncIterable[Delivery[Any]]) -> None:
+    async def agent(deliveries: AsyncIterable[Delivery]) -> None:
         async for delivery in deliveries:
-            delivery.apply()
+            delivery.take()
 
     await app.maybe_start()
     app.flow_control.resume()
@@ -107,6 +106,6 @@ async def test_a_driver_that_waits_for_kafka_can_be_stopped(tmp_path: Path) -> N
 
 
 def test_a_delivery_that_nobody_takes_is_given_up() -> None:
-    delivery = Delivery(1, lambda _: None)
+    delivery = Delivery()
     with pytest.raises(Exception, match=r"^$"):
         delivery.wait(lambda: True)
