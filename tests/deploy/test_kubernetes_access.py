@@ -104,6 +104,7 @@ class Cluster:
             "REALNAME_HTTP_PORT": str(port),
             "REALNAME_NOTIFY__HTTP_PORT": str(port),
             "REALNAME_CLOCK": "data",
+            "REALNAME_WAYBILL_HASH_KEY": "of-a-secret-that-is-made-by-hand-" * 2,
         }
         given = environment_given(workload)
         unknown = {name for name, value in given.items() if value is None} - set(here)

@@ -1,6 +1,6 @@
 """A producer whose place was taken says so, whatever it was about to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import pytest
@@ -25,17 +25,21 @@ def producer(broker: EmbeddedBroker, prefix: str) -> TransactionalProducer:
     return made
 
 
+def _produce_and_deliver(old: TransactionalProducer, names: Sequence[str]) -> None:
+    for name in names:
+        old.produce(name, b"value", partition=0)
+    old.deliver()
+
+
 def test_a_producer_that_is_fenced_with_records_of_several_topics_on_their_way_is_lost(
     broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str
 ) -> None:
     old = producer(broker, prefix)
     old.begin()
     new = producer(broker, prefix)
-    for _ in range(1_000):
-        for topic in (COUNTS, RATES):
-            old.produce(topics[topic].name, b"value", partition=0)
+    # The broker's answer may come while there is still something to produce.
     with pytest.raises(ProducerLost) as lost:
-        old.deliver()
+        _produce_and_deliver(old, [topics[COUNTS].name, topics[RATES].name] * 1_000)
     assert lost.value.fenced
     old.close()
     new.close()
