@@ -332,6 +332,8 @@ def test_decoder_and_schema_agree(drawn: tuple[str, Json]) -> None:
 @example(text="2016-12-31T23:59:60Z")
 @example(text="2016-02-29T00:00:00Z")
 @example(text="2017-02-29T00:00:00Z")
+@example(text="2999-12-31T23:59:59Z")
+@example(text="3000-01-01T00:00:00Z")
 def test_decoder_and_schema_agree_on_times(text: str) -> None:
     record = {"type": "stream.heartbeat", "received_at": text}
     code = refusal(json.dumps(record).encode())
