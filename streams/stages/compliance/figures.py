@@ -1,7 +1,7 @@
 """From published figures to those that an enterprise gets: the same, without small cells."""
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from streams.domain.category import BATCH_CATEGORIES, LOOSE_CATEGORIES
 from streams.domain.small_cell import is_small, told, withheld
@@ -21,6 +21,9 @@ _KINDS: Final = tuple(
     frozenset(category.name for category in categories)
     for categories in (LOOSE_CATEGORIES, BATCH_CATEGORIES)
 )
+
+
+_Shown = TypeVar("_Shown", Figures, Part, FirstIssue, PeriodRate)
 
 
 class _Counted(Protocol):
@@ -81,7 +84,7 @@ def day_data(record: DayRecord) -> DayData:
         date=record.date,
         day_status=record.day_status,
         revision=record.revision,
-        figures=_day_figures(record),
+        figures=_figures(record),
         first_issue=_first_issue(record.first_issue),
         loose=_part(record.loose, hidden=parts_hidden),
         batch=_part(record.batch, hidden=parts_hidden),
@@ -115,86 +118,37 @@ def _withheld_categories(parts: Mapping[str, PartFigures]) -> frozenset[str]:
     return withheld({name: _size(part) for name, part in parts.items()})
 
 
-def _figures(window: WindowFigures) -> Figures:
-    if is_small(_size(window)):
-        return Figures(withheld=True)
-    return Figures(
-        withheld=False,
-        eligible=window.eligible,
-        covered_on_time=window.covered_on_time,
-        covered_late=window.covered_late,
-        missing=window.missing,
-        covered_young=window.covered_young,
-        pending=window.pending,
-        rate=window.rate,
-        on_time_rate=window.on_time_rate,
-        rate_low=window.rate_low,
-        rate_high=window.rate_high,
-    )
-
-
-def _day_figures(record: DayRecord) -> Figures:
-    return _figures(
-        WindowFigures(
-            eligible=record.eligible,
-            covered_on_time=record.covered_on_time,
-            covered_late=record.covered_late,
-            missing=record.missing,
-            covered_young=record.covered_young,
-            pending=record.pending,
-            rate=record.rate,
-            on_time_rate=record.on_time_rate,
-            rate_low=record.rate_low,
-            rate_high=record.rate_high,
-        )
-    )
+def _figures(figures: WindowFigures | DayRecord) -> Figures:
+    return _shown(Figures, figures, small=is_small(_size(figures)))
 
 
 def _part(part: PartFigures, *, hidden: bool) -> Part:
-    if hidden or is_small(_size(part)):
-        return Part(withheld=True)
-    return Part(
-        withheld=False,
-        eligible=part.eligible,
-        covered_on_time=part.covered_on_time,
-        covered_late=part.covered_late,
-        missing=part.missing,
-        covered_young=part.covered_young,
-        pending=part.pending,
-        rate=part.rate,
-    )
+    return _shown(Part, part, small=hidden or is_small(_size(part)))
 
 
 def _first_issue(issue: published.FirstIssue | None) -> FirstIssue | None:
     if issue is None:
         return None
-    if is_small(_size(issue)):
-        return FirstIssue(as_of=issue.as_of, withheld=True)
-    return FirstIssue(
-        as_of=issue.as_of,
-        withheld=False,
-        eligible=issue.eligible,
-        covered_on_time=issue.covered_on_time,
-        covered_late=issue.covered_late,
-        missing=issue.missing,
-        rate=issue.rate,
-        on_time_rate=issue.on_time_rate,
-    )
+    return _shown(FirstIssue, issue, small=is_small(_size(issue)), as_of=issue.as_of)
 
 
 def _period_rate(period: published.PeriodFigures) -> PeriodRate:
-    if is_small(period.mature):
-        return PeriodRate(event_period_id=period.event_period_id, withheld=True)
-    return PeriodRate(
-        event_period_id=period.event_period_id,
-        withheld=False,
-        mature=period.mature,
-        covered_on_time=period.covered_on_time,
-        covered_late=period.covered_late,
-        missing=period.missing,
-        rate=period.rate,
-        on_time_rate=period.on_time_rate,
-    )
+    small = is_small(period.mature)
+    return _shown(PeriodRate, period, small=small, event_period_id=period.event_period_id)
+
+
+def _shown(
+    into: type[_Shown],
+    figures: object,
+    *,
+    small: bool,
+    **told_anyway: Any,  # noqa: ANN401 (as the form has it)
+) -> _Shown:
+    """Return the figures that the form has, under the same names; none of them where they are small."""
+    if small:
+        return into(withheld=True, **told_anyway)
+    names = [n for n in into.__struct_fields__ if n != "withheld" and n not in told_anyway]
+    return into(withheld=False, **told_anyway, **{name: getattr(figures, name) for name in names})
 
 
 def _verdict(verdict: published.VerdictFigures) -> Verdict:

@@ -201,18 +201,19 @@ class _Reader:
         except Refused as refusal:
             self.rejects.append(Reject(row, refusal.code, refusal.path, ""))
 
-    def instants(self, texts: Sequence[str], records: Sequence[Parcelled], path: str) -> Int64s:
-        """Return the instants of a field; rows where it is none are refused and skipped."""
+    def instants(
+        self, rows: Sequence[int], texts: Sequence[str], records: Sequence[Parcelled], path: str
+    ) -> Int64s:
+        """Return the instants of a field of some rows; where it is none the row is refused and skipped."""
         found = column(texts)
         if found is not None:
             return found
         found = np.zeros(len(texts), np.int64)
-        skipped = self.skipped.tolist()
-        for row, text in enumerate(texts):
-            if skipped[row]:
+        for at, row in enumerate(rows):
+            if self.skipped[row]:
                 continue
             try:
-                found[row] = INSTANTS.parse(text, path)
+                found[at] = INSTANTS.parse(texts[at], path)
             except Refused as refusal:
                 self.rejects.append(Reject(row, refusal.code, refusal.path, records[row].source))
                 self.skipped[row] = True
@@ -227,29 +228,12 @@ class _Reader:
             texts = [record.received_at for record in records]
             found = recorded_ms.copy()
             if texts.count(None) < len(texts):
-                own = [row for row, text in enumerate(texts) if text is not None]
-                found[own] = self._own_received(own, texts, records)
+                own = {row: text for row, text in enumerate(texts) if text is not None}
+                rows = list(own)
+                found[rows] = self.instants(rows, list(own.values()), records, "$.received_at")
         found[self.skipped] = 0
         for row, heard_ms in self.heard_ms.items():
             found[row] = heard_ms
-        return found
-
-    def _own_received(
-        self, rows: Sequence[int], texts: Sequence[str | None], records: Sequence[Parcelled]
-    ) -> Int64s:
-        some = [texts[row] or "" for row in rows]
-        found = column(some)
-        if found is not None:
-            return found
-        found = np.zeros(len(some), np.int64)
-        for at, row in enumerate(rows):
-            if self.skipped[row]:
-                continue
-            try:
-                found[at] = INSTANTS.parse(some[at], "$.received_at")
-            except Refused as refusal:
-                self.rejects.append(Reject(row, refusal.code, refusal.path, records[row].source))
-                self.skipped[row] = True
         return found
 
 
@@ -257,8 +241,9 @@ def read(waybills: Waybills, batch: Batch) -> tuple[Rows, list[Reject]]:
     """Return a batch as columns, and what of it cannot be read; counts neither in any ratio."""
     reader = _Reader(waybills, batch)
     records = reader.records()
-    recorded_ms = reader.instants([r.recorded_at for r in records], records, "$.recorded_at")
-    time_ms = reader.instants([r.time for r in records], records, "$.time")
+    every = range(len(records))
+    recorded_ms = reader.instants(every, [r.recorded_at for r in records], records, "$.recorded_at")
+    time_ms = reader.instants(every, [r.time for r in records], records, "$.time")
     received_ms = reader.received(records, recorded_ms)
     latest_ms = received_ms + waybills.policy.clock_skew_ms
     sound = ~reader.skipped & (time_ms >= OLDEST_MS) & (recorded_ms >= OLDEST_MS)

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from streams.domain.policy import Policy
-from streams.domain.window import PANE_MS, pane_end_ms, pane_of
+from streams.domain.window import PANE_MS
 from streams.stages.columns import Bools, Int64s
 from streams.stages.match.lookup import UNKNOWN
 from streams.stages.match.rows import Rows
@@ -68,7 +67,7 @@ class Cutter:
         latest_ms, watermarks_ms = self._times(received_ms, sure)
         now_ms = np.maximum(watermarks_ms, received_ms)
         latest_now_ms = int(now_ms.max())
-        if _closing_ms(rows.oldest_ms, policy) <= latest_now_ms:
+        if waybills.closing_of(rows.oldest_ms) <= latest_now_ms:
             closing_ms = (rows.time_ms[start:] // PANE_MS + 1) * PANE_MS + policy.final_close_ms
             sure = sure & ~(rows.collected[start:] & (closing_ms <= now_ms))
             latest_ms, watermarks_ms = self._times(received_ms, sure)
@@ -102,11 +101,6 @@ class Cutter:
         np.maximum.accumulate(latest_ms, out=latest_ms)
         before_ms = latest_ms[:-1] - waybills.policy.disorder_ms
         return latest_ms, np.maximum(before_ms, waybills.watermark_ms)
-
-
-def _closing_ms(time_ms: int, policy: Policy) -> int:
-    """Return when a parcel closes for good that was collected at `time_ms`."""
-    return pane_end_ms(pane_of(time_ms)) + policy.final_close_ms
 
 
 def _first_passing(latest_ms: Int64s, bound_ms: int) -> int:

@@ -173,9 +173,9 @@ class Waybills:
         if isinstance(record, Collected):
             # Even where an open parcel could take it in: a closed day must not change, nor may it
             # matter which of the two came first.
-            if self._closing_of(time_ms) <= now_ms:
+            if self.closing_of(time_ms) <= now_ms:
                 raise Refused(RejectCode.TOO_LATE, "$.time")
-        elif self._closing_of(time_ms) <= received_ms:
+        elif self.closing_of(time_ms) <= received_ms:
             # A fact uploaded so late waits for its collection from then on, like any other.
             time_ms = received_ms
         parcel = parcel or Parcel(first_ms=time_ms)
@@ -434,9 +434,9 @@ class Waybills:
 
     def _close_at(self, parcel: Parcel) -> int:
         """Return the instant of a parcel's final close."""
-        return self._closing_of(parcels.closing_ms(parcel))
+        return self.closing_of(parcels.closing_ms(parcel))
 
-    def _closing_of(self, time_ms: int) -> int:
+    def closing_of(self, time_ms: int) -> int:
         """Return the instant of the final close of what happened at `time_ms`: with its whole pane."""
         return pane_end_ms(pane_of(time_ms)) + self._final_close_ms
 
