@@ -331,7 +331,7 @@ class Runner:
             self._restore_assigned()
 
     def apply(self, batches: Sequence[PartitionBatch]) -> None:
-        """Apply what `step` handed over. Call it once, while `step` waits."""
+        """Apply what `step` handed over; to be called once, before `hand_over` returns."""
         for item in batches:
             owned, fetched = item.owned, item.fetched
             for reject in owned.stage.apply(item.batch):

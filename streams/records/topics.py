@@ -60,8 +60,8 @@ PARTITIONS_DEFAULT: Final[Mapping[str, int]] = MappingProxyType(
     {
         SHIPMENTS: 24,
         SHIPMENTS_DLQ: 6,
-        # Each goes through every tick by itself: more of them cost time, and gain nothing below
-        # millions of records a second.
+        # Each goes through every tick by itself: more of them cost a catch-up time, and are of use
+        # only where as many workers are to share the stage.
         COUNTS: 2,
         TOTALS: 1,
         RATES: 12,
