@@ -311,9 +311,12 @@ def _error_in(raised: KafkaException | SystemError) -> KafkaError:
     """Return what ended a call that serves callbacks.
 
     A fatal error is not given to `error_cb` but raised; and when the client calls another callback
-    after that, the interpreter makes a SystemError of it, with the error as its cause.
+    after that, the interpreter makes a SystemError of it, with the error as its cause. Where that callback
+    has met and handled an exception of its own, as in writing its log line, even the cause is gone.
     """
     cause = raised if isinstance(raised, KafkaException) else raised.__cause__
+    if cause is None:
+        return KafkaError(KafkaError._FATAL)  # noqa: SLF001 (public code); no other is raised there
     if not isinstance(cause, KafkaException):
         raise raised
     return _error_of(cause)

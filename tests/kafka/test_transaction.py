@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
-from streams.kafka.transaction import ProducerLost, TransactionalProducer, producer_config
+from streams.kafka.fencing import is_fenced
+from streams.kafka.transaction import (
+    ProducerLost,
+    TransactionalProducer,
+    _error_in,
+    producer_config,
+)
 from streams.records.topics import COUNTS, RATES, Topic
 
 pytestmark = pytest.mark.kafka
@@ -43,3 +50,29 @@ def test_a_producer_that_is_fenced_with_records_of_several_topics_on_their_way_i
     assert lost.value.fenced
     old.close()
     new.close()
+
+
+def caused_by(cause: BaseException | None) -> SystemError:
+    raised = SystemError("returned NULL without setting an exception")
+    raised.__cause__ = cause
+    return raised
+
+
+FATAL = KafkaError(KafkaError._FATAL)
+TOLD = [
+    ("the error itself", KafkaException(FATAL)),
+    ("one that a callback came after", caused_by(KafkaException(FATAL))),
+    ("one that a callback has lost", caused_by(None)),
+]
+
+
+@pytest.mark.parametrize(("_case", "raised"), TOLD)
+def test_what_ended_a_call_is_a_fatal_error(
+    _case: str, raised: KafkaException | SystemError
+) -> None:
+    assert is_fenced(_error_in(raised))
+
+
+def test_an_exception_of_a_callback_is_no_error_of_kafka() -> None:
+    with pytest.raises(SystemError):
+        _error_in(caused_by(ValueError()))
