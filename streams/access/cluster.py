@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
     AclBinding,
     AclBindingFilter,
@@ -23,7 +22,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
 
 from streams.access.acls import USER, Acl, Operation, Pattern, Resource
 from streams.access.plan import Actual
-from streams.kafka.errors import KafkaRefused, KafkaUnavailable, cluster_error
+from streams.kafka.answers import answer, done, too_late
+from streams.kafka.errors import cluster_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -82,7 +82,7 @@ def set_password(
         user, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS), password.encode()
     )
     futures = admin.alter_user_scram_credentials([wanted], request_timeout=timeout_s)
-    _answer(futures[user], doing=f"setting the password of {user}", timeout_s=timeout_s)
+    answer(futures[user], doing=f"setting the password of {user}", timeout_s=timeout_s)
 
 
 def delete_users(
@@ -100,13 +100,12 @@ def delete_users(
         request_timeout=timeout_s,
     )
     for user, future in futures.items():
-        try:
-            future.result(timeout=timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.RESOURCE_NOT_FOUND:
-                raise cluster_error(error.args[0], doing=f"deleting user {user}") from error
-        except FutureTimeoutError as error:
-            raise _too_late(f"deleting user {user}") from error
+        done(
+            future,
+            doing=f"deleting user {user}",
+            timeout_s=timeout_s,
+            needless=KafkaError.RESOURCE_NOT_FOUND,
+        )
 
 
 def create_acls(admin: AdminClient, acls: Collection[Acl], *, timeout_s: float = TIMEOUT_S) -> None:
@@ -115,7 +114,7 @@ def create_acls(admin: AdminClient, acls: Collection[Acl], *, timeout_s: float =
         return
     futures = admin.create_acls([_binding(acl) for acl in acls], request_timeout=timeout_s)
     for future in futures.values():
-        _answer(future, doing="creating ACLs", timeout_s=timeout_s)
+        answer(future, doing="creating ACLs", timeout_s=timeout_s)
     _await(admin, set(acls), present=True, timeout_s=timeout_s)
 
 
@@ -128,7 +127,7 @@ def delete_acls(admin: AdminClient, acls: Collection[Acl], *, timeout_s: float =
         return
     futures = admin.delete_acls([_exactly(acl) for acl in acls], request_timeout=timeout_s)
     for future in futures.values():
-        _answer(future, doing="deleting ACLs", timeout_s=timeout_s)
+        answer(future, doing="deleting ACLs", timeout_s=timeout_s)
     _await(admin, set(acls), present=False, timeout_s=timeout_s)
 
 
@@ -136,7 +135,7 @@ def _await(admin: AdminClient, acls: set[Acl], *, present: bool, timeout_s: floa
     deadline = time.monotonic() + timeout_s
     while len(acls & _acls(admin, timeout_s)) != (len(acls) if present else 0):
         if time.monotonic() > deadline:
-            raise _too_late("putting the ACLs into force")
+            raise too_late("putting the ACLs into force")
         time.sleep(_POLL_S)
 
 
@@ -147,7 +146,7 @@ def _require_administrator(admin: AdminClient, timeout_s: float) -> None:
     ends the process with a spoilt heap, and to that for ACLs it answers that there are none.
     """
     future = admin.describe_cluster(include_authorized_operations=True, request_timeout=timeout_s)
-    described = _answer(future, doing="asking what we may do", timeout_s=timeout_s)
+    described = answer(future, doing="asking what we may do", timeout_s=timeout_s)
     if AclOperation.DESCRIBE not in (described.authorized_operations or ()):
         refusal = KafkaError(KafkaError.CLUSTER_AUTHORIZATION_FAILED)
         raise cluster_error(refusal, doing="listing users and ACLs")
@@ -156,11 +155,11 @@ def _require_administrator(admin: AdminClient, timeout_s: float) -> None:
 def _users(admin: AdminClient, timeout_s: float) -> frozenset[str]:
     described = admin.describe_user_scram_credentials(request_timeout=timeout_s)
     assert isinstance(described, Future), "all users are asked for, so there is one answer"
-    answer: Mapping[str, UserScramCredentialsDescription]
-    answer = _answer(described, doing="listing the users", timeout_s=timeout_s)
+    users: Mapping[str, UserScramCredentialsDescription]
+    users = answer(described, doing="listing the users", timeout_s=timeout_s)
     return frozenset(
         user
-        for user, found in answer.items()
+        for user, found in users.items()
         if any(
             info.mechanism == ScramMechanism.SCRAM_SHA_512 for info in found.scram_credential_infos
         )
@@ -178,7 +177,7 @@ def _acls(admin: AdminClient, timeout_s: float) -> frozenset[Acl]:
         AclPermissionType.ANY,
     )
     future = admin.describe_acls(everything, request_timeout=timeout_s)
-    found = _answer(future, doing="listing the ACLs", timeout_s=timeout_s)
+    found = answer(future, doing="listing the ACLs", timeout_s=timeout_s)
     return frozenset(acl for acl in map(_acl, found) if acl is not None)
 
 
@@ -223,26 +222,4 @@ def _exactly(acl: Acl) -> AclBindingFilter:
         binding.host,
         binding.operation,
         binding.permission_type,
-    )
-
-
-def _answer(future: Future[Answer], *, doing: str, timeout_s: float) -> Answer:
-    try:
-        return future.result(timeout=timeout_s)
-    except KafkaException as error:
-        reason = error.args[0]
-        if reason.code() == KafkaError.SECURITY_DISABLED:
-            raise KafkaRefused(
-                f"{doing} is not possible: the cluster has no authorizer, so everybody may do "
-                "everything; set authorizer.class.name on its brokers, or start an embedded one "
-                "with `realname broker start --secure`",
-            ) from error
-        raise cluster_error(reason, doing=doing) from error
-    except FutureTimeoutError as error:
-        raise _too_late(doing) from error
-
-
-def _too_late(doing: str) -> KafkaUnavailable:
-    return KafkaUnavailable(
-        f"Kafka did not finish {doing} in time; look at the brokers' load and logs, then try again",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.exits import BadInput
-from streams.cli.run import Json, Run, command
+from streams.cli.run import Json, Run, ShowWaybills, command
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -42,10 +42,7 @@ def tail(
             "--type", metavar="TEXT", help="Only types that begin so.", show_default=False
         ),
     ] = "",
-    show_waybills: Annotated[
-        bool,
-        typer.Option("--show-waybills", help="Whole waybills: personal information, handle so."),
-    ] = False,
+    show_waybills: ShowWaybills = False,
     json: Json = False,
 ) -> None:
     """Show the newest events of an enterprise's topic, one line each, in the order of their writing.

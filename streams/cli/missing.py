@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.run import Json, Run, command
+from streams.cli.run import Json, Run, ShowWaybills, command
 from streams.cli.show import Row, show
 from streams.domain.personal import masked
 
@@ -26,10 +26,7 @@ def missing(
     outlet: Annotated[
         str, typer.Option(metavar="ID", help="Only this outlet's parcels.", show_default=False)
     ] = "",
-    show_waybills: Annotated[
-        bool,
-        typer.Option("--show-waybills", help="Whole waybills: personal information, handle so."),
-    ] = False,
+    show_waybills: ShowWaybills = False,
     json: Json = False,
 ) -> None:
     """List parcels that should be registered by now and are not, by outlet and time of collection.

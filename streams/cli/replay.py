@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Final
 import typer
 
 from streams.cli.exits import BadInput, Exit
-from streams.cli.run import Json, Run, command
+from streams.cli.run import Json, Run, ShowWaybills, command
 from streams.domain.period import Granularity
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ def replay(
     date: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Only this business day's figures.")
     ] = None,
-    show_waybills: Annotated[
-        bool,
-        typer.Option("--show-waybills", help="Whole waybills: personal information, handle so."),
-    ] = False,
+    show_waybills: ShowWaybills = False,
     json: Json = False,
 ) -> Exit:
     """Work off a file of JSON lines as a worker would, without Kafka: what would the figures be?

@@ -35,6 +35,9 @@ ANSWER_TIMEOUT_S: Final = 10.0
 """How long a command waits for a broker that may not be there. A person is waiting, too."""
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
+ShowWaybills = Annotated[
+    bool, typer.Option("--show-waybills", help="Whole waybills: personal information, handle so.")
+]
 
 _COMMON: Final[Mapping[str, Any]] = {
     "config": Annotated[

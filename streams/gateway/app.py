@@ -29,6 +29,7 @@ from streams.gateway.metrics import SHIPMENTS_ROUTE, GatewayMetrics
 from streams.gateway.writer import NotAcknowledged
 from streams.tokens import Grant, has_expired, hash_of
 from streams.web import problems
+from streams.web.following import Following
 from streams.web.problems import ProblemError, forbidden, too_large, too_many, unauthorized
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -64,25 +65,6 @@ class Recorder(Protocol):
         ...
 
 
-class Known(Protocol):
-    """What knows the reference data; see `known.ReferenceThread`."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether they have been read."""
-        ...
-
-    @property
-    def alive(self) -> bool:
-        """Whether it makes progress."""
-        ...
-
-    @property
-    def trouble(self) -> str | None:
-        """What keeps it from reading, for people."""
-        ...
-
-
 @dataclass(frozen=True)
 class Gateway:
     """What the routes work with. `grants` are by the hash of their token."""
@@ -90,7 +72,7 @@ class Gateway:
     grants: Mapping[str, Grant]
     checker: Checker
     writer: Recorder
-    known: Known
+    known: Following
     metrics: GatewayMetrics
     budget: Budget
     now_ms: Callable[[], int]

@@ -93,7 +93,7 @@ def run_gateway(config: GatewayConfig, *, listening: Callable[[str], None]) -> N
             server.run(sockets=[listener])
         finally:
             writer.stop()
-            known.stop()
+            known.stop(timeout_s=5.0)
 
 
 def _gateway(config: GatewayConfig, known: ReferenceThread, writer: Writer) -> Gateway:

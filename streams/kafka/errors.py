@@ -60,7 +60,6 @@ _UNAUTHORIZED: Final = frozenset(
         KafkaError.GROUP_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.SECURITY_DISABLED,
     },
 )
 
@@ -114,6 +113,12 @@ def cluster_error(error: KafkaError, *, doing: str) -> ClusterError:
         return AuthorizationFailed(
             f"authorisation failed: this user may not do what is needed for {doing} ({reason}); "
             f"log in as one who may, or let an administrator look with `{ACCESS_COMMAND}`",
+        )
+    if code == KafkaError.SECURITY_DISABLED:
+        return KafkaRefused(
+            f"{doing} is not possible: the cluster has no authorizer, so everybody may do "
+            "everything; set authorizer.class.name on its brokers, or start an embedded one "
+            "with `realname broker start --secure`",
         )
     if code in _MISSING:
         return TopicMissing(f"{doing} found no such topic ({reason}); run `{CREATE_COMMAND}`")

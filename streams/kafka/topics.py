@@ -16,18 +16,17 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
     ResourceType,
 )
 
+from streams.kafka.answers import answer, done, too_late
 from streams.kafka.errors import (
     ACCESS_COMMAND,
     CORRECT_COMMAND,
     CREATE_COMMAND,
-    KafkaUnavailable,
     TopicMissing,
     cluster_error,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from concurrent.futures import Future
     from typing import TypeVar
 
     from confluent_kafka.admin import (  # type: ignore[attr-defined]  # As above.
@@ -113,14 +112,16 @@ def create_topics(
         operation_timeout=timeout_s,
         request_timeout=timeout_s,
     )
-    created, existing = [], []
+    created: list[str] = []
+    existing: list[str] = []
     for name, future in futures.items():
-        try:
-            _answer(future, doing=f"creating topic {name}", deadline=deadline)
-        except _AlreadyExistsError:
-            existing.append(name)
-        else:
-            created.append(name)
+        new = done(
+            future,
+            doing=f"creating topic {name}",
+            timeout_s=_left_s(deadline),
+            needless=KafkaError.TOPIC_ALREADY_EXISTS,
+        )
+        (created if new else existing).append(name)
     _await_leaders(admin, catalogue.values(), deadline=deadline)
     return CreateReport(tuple(created), tuple(existing))
 
@@ -181,10 +182,10 @@ def correct_topics(
         request_timeout=timeout_s,
     )
     for resource, future in futures.items():
-        _answer(future, doing=f"setting topic {resource.name}", deadline=deadline)
+        answer(future, doing=f"setting topic {resource.name}", timeout_s=_left_s(deadline))
     while not _agree(_configs(admin, wanted, deadline=deadline), wanted):
         if time.monotonic() >= deadline:
-            raise _too_late("setting the topics")
+            raise too_late("setting the topics")
         time.sleep(_POLL_S)
 
 
@@ -201,29 +202,6 @@ def require_topics(
         raise TopicMissing(
             f"these topics do not exist: {', '.join(missing)}; run `{CREATE_COMMAND}`"
         )
-
-
-class _AlreadyExistsError(Exception):
-    """The one refusal that is as good as an acceptance."""
-
-
-def _answer(future: Future[Answer], *, doing: str, deadline: float) -> Answer:
-    """The future's value; librdkafka's errors become ours."""
-    try:
-        return future.result(timeout=_left_s(deadline))
-    except KafkaException as error:
-        reason = error.args[0]
-        if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            raise _AlreadyExistsError from error
-        raise cluster_error(reason, doing=doing) from error
-    except FutureTimeoutError as error:
-        raise _too_late(doing) from error
-
-
-def _too_late(doing: str) -> KafkaUnavailable:
-    return KafkaUnavailable(
-        f"Kafka did not finish {doing} in time; look at the brokers' load and logs, then try again",
-    )
 
 
 def _creation_config(topic: Topic, replication_factor: int) -> dict[str, str]:
@@ -256,7 +234,7 @@ def _await_leaders(admin: AdminClient, topics: Iterable[Topic], *, deadline: flo
         if names <= led:
             return
         if time.monotonic() >= deadline:
-            raise _too_late("electing leaders for the new topics")
+            raise too_late("electing leaders for the new topics")
         time.sleep(_POLL_S)
 
 
@@ -286,7 +264,7 @@ def _hidden(admin: AdminClient, names: Collection[str], *, deadline: float) -> C
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 hidden.append(name)
         except FutureTimeoutError as error:
-            raise _too_late("asking for topics") from error
+            raise too_late("asking for topics") from error
     return hidden
 
 
@@ -311,7 +289,7 @@ def _configs(
     configs = {}
     for resource, future in futures.items():
         doing = f"reading the settings of topic {resource.name}"
-        entries = _answer(future, doing=doing, deadline=deadline)
+        entries = answer(future, doing=doing, timeout_s=_left_s(deadline))
         configs[resource.name] = {name: entry.value for name, entry in entries.items()}
     return configs
 

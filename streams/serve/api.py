@@ -26,6 +26,7 @@ from streams.serve.stream import BoardStreams, Summaries
 from streams.serve.summary import Summary
 from streams.serve.view import OUTLET, View
 from streams.web import problems
+from streams.web.following import Following
 from streams.web.problems import forbidden, not_found, unauthorized, unavailable
 
 API: Final = "/api/v1"
@@ -40,25 +41,6 @@ PAGE_FILES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 _bearer = HTTPBearer(auto_error=False, description="A token of the server's tokens file")
-
-
-class Feed(Protocol):
-    """What fills the view."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the view is complete."""
-        ...
-
-    @property
-    def alive(self) -> bool:
-        """Whether it makes progress."""
-        ...
-
-    @property
-    def trouble(self) -> str | None:
-        """What keeps it from making progress, for people."""
-        ...
 
 
 class Observer(Protocol):
@@ -82,7 +64,7 @@ class Service:
     """What the routes answer from. Without `tokens` everybody sees everything."""
 
     view: View
-    feed: Feed
+    feed: Following
     summaries: Summaries
     observer: Observer
     tokens: Tokens | None = None

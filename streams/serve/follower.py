@@ -6,7 +6,6 @@ It belongs to no consumer group and commits nothing, so that any number of repli
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from threading import Event, Thread
 from time import monotonic
 from typing import Any, Final
 
@@ -24,7 +23,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
     TopicDescription,
 )
 
-from streams.kafka.errors import ClusterError, TopicMissing, cluster_error
+from streams.kafka.errors import TopicMissing, cluster_error
+from streams.kafka.following import FollowingThread
 from streams.kafka.reading import end_offsets
 from streams.records.topics import ALERTS_ACKS, RATES
 from streams.serve.rows import Incoming
@@ -32,12 +32,8 @@ from streams.serve.view import FOLLOWED, View
 
 LOGGER: Final = logging.getLogger(__name__)
 
-ALIVE_S: Final = 60.0
-"""A thread that has not come round for so long hangs."""
-
 _BATCH_RECORDS: Final = 1_000
 _POLL_S: Final = 0.2
-_RETRY_S: Final = 2.0
 _LOOK_S: Final = 10.0
 """How often it is looked whether the topics are still the same, and for new ones and partitions."""
 _ANSWER_S: Final = 5.0
@@ -57,7 +53,7 @@ class _BeginAnewError(Exception):
     """What has been read is not what the topics hold."""
 
 
-class Follower:
+class Follower(FollowingThread):
     """Keeps a view at the end of its topics until it is stopped.
 
     A cluster that cannot be reached is tried for ever, and the view keeps what it has. A topic that was
@@ -66,29 +62,18 @@ class Follower:
 
     def __init__(self, client: Mapping[str, Any], names: Mapping[str, str], view: View) -> None:
         """Take the client's settings and the topics' full names by their short ones."""
+        super().__init__("follower")
         self._client = dict(client)
         self._names = names
         self._short = {names[short]: short for short in (*FOLLOWED, ALERTS_ACKS)}
         self._view = view
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="follower", daemon=True)
         # Kept from one consumer to the next, so that after an outage nothing old is shown again.
         self._topic_ids: dict[str, str] = {}
         self._positions: dict[Place, int] = {}
         self._goals: dict[Place, int] = {}
         self._ends: dict[Place, int] = {}
-        self._came_round = monotonic()
-        self.ready = False
-        """Whether everything that was there at the start has been read."""
-        self.trouble: str | None = None
-        """What keeps it from reading, for people; None while nothing does."""
         self.records: dict[str, int] = dict.fromkeys((*FOLLOWED, ALERTS_ACKS), 0)
         """Records read so far, by topic."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread makes progress, if only in trying again."""
-        return self._thread.is_alive() and monotonic() - self._came_round < ALIVE_S
 
     @property
     def lag(self) -> Mapping[str, int]:
@@ -98,28 +83,12 @@ class Follower:
             lag[self._short[place[0]]] += max(end - self._positions.get(place, 0), 0)
         return lag
 
-    def start(self) -> None:
-        """Begin to follow."""
-        self._thread.start()
-
-    def stop(self, timeout_s: float = 10.0) -> None:
-        """Stop following; returns when the thread has ended, or after `timeout_s`."""
-        self._stopping.set()
-        self._thread.join(timeout_s)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._follow()
-            except ClusterError as error:
-                if self.trouble is None:
-                    LOGGER.warning("%s; trying again", error)
-                self.trouble = str(error)
-            except _BeginAnewError:
-                LOGGER.warning("the topics are not those that were read; reading all anew")
-                self._forget()
-            self._came_round = monotonic()
-            self._stopping.wait(_RETRY_S)
+    def _follow(self) -> None:
+        try:
+            self._read_on()
+        except _BeginAnewError:
+            LOGGER.warning("the topics are not those that were read; reading all anew")
+            self._forget()
 
     def _forget(self) -> None:
         self.ready = False
@@ -127,13 +96,12 @@ class Follower:
             known.clear()
         self._view.clear()
 
-    def _follow(self) -> None:
+    def _read_on(self) -> None:
         admin = AdminClient(dict(self._client))
         assigned: set[Place] = set()
         with closing(self._consumer()) as consumer:
             looked = -_LOOK_S
-            while not self._stopping.is_set():
-                self._came_round = monotonic()
+            while not self._comes_round():
                 if monotonic() - looked > _LOOK_S:
                     self._take_on(admin, consumer, assigned)
                     self._ends |= _cached_ends(consumer, self._positions)
