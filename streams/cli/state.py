@@ -249,12 +249,17 @@ def _delete(
     run: Run, admin: "AdminClient", stages: "Sequence[str]", emptied: "Sequence[str]"
 ) -> None:
     """Delete the groups of stages, and topics; create the topics again, empty."""
+    from streams.kafka.reading import patiently
     from streams.kafka.topics import create_topics
 
     topics = {name: topic for name, topic in run.settings.topics().items() if name in emptied}
     names = [topic.name for topic in topics.values()]
-    _await(admin.delete_consumer_groups([run.settings.group(name) for name in stages]))
-    _await(admin.delete_topics(names, operation_timeout=_GONE_TIMEOUT_S))
+    groups = [run.settings.group(name) for name in stages]
+    doing = "deleting groups and topics"
+    patiently(lambda: _await(admin.delete_consumer_groups(groups)), doing=doing)
+    patiently(
+        lambda: _await(admin.delete_topics(names, operation_timeout=_GONE_TIMEOUT_S)), doing=doing
+    )
     _await_gone(admin, names)
     create_topics(
         admin,
@@ -283,9 +288,16 @@ def _await_gone(admin: "AdminClient", names: "Sequence[str]") -> None:
     import time
 
     from streams.kafka.errors import KafkaUnavailable
+    from streams.kafka.reading import patiently
+
+    def there() -> set[str]:
+        listed = patiently(
+            lambda: admin.list_topics(timeout=ANSWER_TIMEOUT_S), doing="listing the topics"
+        )
+        return set(names) & listed.topics.keys()
 
     deadline = time.monotonic() + _GONE_TIMEOUT_S
-    while set(names) & admin.list_topics(timeout=ANSWER_TIMEOUT_S).topics.keys():
+    while there():
         if time.monotonic() > deadline:
             raise KafkaUnavailable(
                 "the topics were not deleted in time; check delete.topic.enable and the brokers' "

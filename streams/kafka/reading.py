@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented,
     OffsetSpec,
 )
 
-from streams.kafka.errors import KafkaUnavailable, TopicMissing, cluster_error
+from streams.kafka.errors import ClusterError, KafkaUnavailable, TopicMissing, cluster_error
 
 Answer = TypeVar("Answer")
 
@@ -30,16 +30,13 @@ TIMEOUT_S: Final = 15.0
 """How long a broker may say nothing before a person is told."""
 
 _POLL_S: Final = 0.2
+# Who reads to the end wants to know at once that it is reached; who reads on need not ask often. The
+# client takes its whole time whenever there are fewer records than a batch.
+_TO_END_WAIT_MS: Final = 10
+_TO_END_POLL_S: Final = 0.02
+_ON_WAIT_MS: Final = 500
 _BATCH_RECORDS: Final = 10_000
 
-# What the client says while it looks for a broker; it goes on trying by itself.
-_PASSING: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,  # noqa: SLF001 (librdkafka's own codes are public by that name)
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-    }
-)
 _NO_OFFSET: Final = 0  # Committed offsets below it are librdkafka's marks for "none".
 
 
@@ -103,7 +100,7 @@ def committed_offsets(client: Mapping[str, Any], group: str, topic: str) -> dict
     settings = {**client, "group.id": group, "enable.auto.commit": False}
     with closing(Consumer({**settings, "isolation.level": "read_committed"})) as consumer:
         places = [TopicPartition(topic, p) for p in _all(consumer, topic)]
-        answer = _patiently(
+        answer = patiently(
             lambda: consumer.committed(places, TIMEOUT_S),
             doing=f"reading the offsets of group {group}",
         )
@@ -133,7 +130,7 @@ def members(admin: AdminClient, group: str) -> int:
                 return 0
             raise
 
-    return _patiently(ask, doing=f"looking at group {group}")
+    return patiently(ask, doing=f"looking at group {group}")
 
 
 def read_to_end(
@@ -156,7 +153,7 @@ def read_to_end(
     }
     if not wanted:
         return
-    with closing(_consumer(client, topic)) as consumer:
+    with closing(_consumer(client, topic, _TO_END_WAIT_MS)) as consumer:
         consumer.assign([TopicPartition(topic, p, begins[p]) for p in sorted(wanted)])
         yield from _until_read(consumer, topic, wanted)
 
@@ -171,7 +168,7 @@ def follow_from(
     Raises:
         ClusterError: As `partitions_of`, or refused. A broker that goes away is waited for.
     """
-    with closing(_consumer(client, topic)) as consumer:
+    with closing(_consumer(client, topic, _ON_WAIT_MS)) as consumer:
         partitions = _all(consumer, topic)
         consumer.assign(
             [TopicPartition(topic, p, offsets.get(p, OFFSET_BEGINNING)) for p in partitions]
@@ -181,8 +178,8 @@ def follow_from(
                 error = message.error()
                 if error is None:
                     yield message
-                elif error.code() not in (*_PASSING, KafkaError._PARTITION_EOF):  # noqa: SLF001
-                    raise cluster_error(error, doing=f"reading {topic}")
+                elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (a public code)
+                    _passing(error, topic)
 
 
 def latest_values(
@@ -208,7 +205,30 @@ def latest_values(
     return latest
 
 
-def _consumer(client: Mapping[str, Any], topic: str) -> Consumer:
+def patiently(ask: Callable[[], Answer], *, doing: str) -> Answer:
+    """Return what `ask` does, called again while a new topic or a moved leader is not known everywhere.
+
+    `doing` is what is asked, as a gerund. What `ask` changes may be changed more than once.
+
+    Raises:
+        ClusterError: Refused, or there was no answer within `TIMEOUT_S`.
+    """
+    deadline = monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except ClusterError as raised:
+            error = raised
+        except KafkaException as raised:
+            error = cluster_error(raised.args[0], doing=doing)
+            error.__cause__ = raised
+        if not error.retryable or monotonic() > deadline:
+            raise error
+        sleep(_POLL_S)
+
+
+def _consumer(client: Mapping[str, Any], topic: str, wait_ms: int) -> Consumer:
+    """Make a reader. A broker holds an empty answer, which tells the end, back for `wait_ms`."""
     return Consumer(
         {
             **client,
@@ -217,6 +237,7 @@ def _consumer(client: Mapping[str, Any], topic: str) -> Consumer:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": wait_ms,
             "allow.auto.create.topics": False,
         }
     )
@@ -229,15 +250,9 @@ def _until_read(consumer: Consumer, topic: str, wanted: dict[int, int]) -> Itera
     may be records that were committed before the call, so it counts only from `wanted` on.
     """
     deadline = monotonic() + TIMEOUT_S
-    last: KafkaError | None = None
+    trouble: ClusterError | None = None
     while wanted:
-        messages = consumer.consume(_BATCH_RECORDS, _POLL_S)
-        if messages:
-            deadline = monotonic() + TIMEOUT_S
-        elif monotonic() > deadline:
-            error = last or KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001
-            raise cluster_error(error, doing=f"reading {topic}")
-        for message in messages:
+        for message in consumer.consume(_BATCH_RECORDS, _TO_END_POLL_S):
             found = message.error()
             if found is None:
                 yield message
@@ -245,10 +260,13 @@ def _until_read(consumer: Consumer, topic: str, wanted: dict[int, int]) -> Itera
                 partition, end = message.partition() or 0, message.offset() or 0
                 if end >= wanted.get(partition, end + 1):
                     del wanted[partition]
-            elif found.code() in _PASSING:
-                last = found
             else:
-                raise cluster_error(found, doing=f"reading {topic}")
+                trouble = _passing(found, topic)
+                continue
+            deadline = monotonic() + TIMEOUT_S
+        if wanted and monotonic() > deadline:
+            silence = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001
+            raise trouble or cluster_error(silence, doing=f"reading {topic}")
 
 
 def _offsets(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, int]:
@@ -256,26 +274,20 @@ def _offsets(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, int]
 
 
 def _listed(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, ListOffsetsResultInfo]:
-    places = {TopicPartition(topic, p): spec for p in _all(admin, topic)}
-
     def ask() -> dict[int, ListOffsetsResultInfo]:
+        places = {TopicPartition(topic, p): spec for p in _all(admin, topic)}
         futures = admin.list_offsets(places, request_timeout=TIMEOUT_S)
         return {place.partition: future.result() for place, future in futures.items()}
 
-    return _patiently(ask, doing=f"asking for the offsets of {topic}")
+    return patiently(ask, doing=f"asking for the offsets of {topic}")
 
 
-def _patiently(ask: Callable[[], Answer], *, doing: str) -> Answer:
-    """Ask again while a new topic or a moved leader is not known everywhere yet."""
-    deadline = monotonic() + TIMEOUT_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as raised:
-            error = cluster_error(raised.args[0], doing=doing)
-            if not error.retryable or monotonic() > deadline:
-                raise error from raised
-        sleep(_POLL_S)
+def _passing(error: KafkaError, topic: str) -> ClusterError:
+    """Return what the client met in reading and gets over by itself; raise what it does not."""
+    trouble = cluster_error(error, doing=f"reading {topic}")
+    if not trouble.retryable:
+        raise trouble
+    return trouble
 
 
 def _all(admin: AdminClient | Consumer, topic: str) -> Collection[int]:

@@ -16,7 +16,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from streams.kafka.errors import KafkaRefused, KafkaUnavailable, cluster_error
+from streams.kafka.errors import ClusterError, KafkaRefused, KafkaUnavailable, cluster_error
+from streams.kafka.reading import patiently
 from streams.records.topics import MESSAGE_BYTES_MAX
 from streams.reference.codec import Snapshot, SnapshotError
 from streams.reference.history import (
@@ -39,15 +40,6 @@ APPLY_ATTEMPTS_MAX: Final = 5
 
 _POLL_S: Final = 0.5
 _PARTITION: Final = 0
-
-# What the client says while it looks for a broker; it goes on trying by itself.
-_PASSING: Final = frozenset(
-    {
-        KafkaError._TRANSPORT,  # noqa: SLF001 (librdkafka's own codes are public by that name)
-        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
-        KafkaError._RESOLVE,  # noqa: SLF001
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +78,7 @@ class ReferenceTopic:
             consumer.assign([TopicPartition(self._name, _PARTITION, OFFSET_BEGINNING)])
             found: list[tuple[bytes, bytes | None]] = []
             deadline = time.monotonic() + TIMEOUT_S
-            last: KafkaError | None = None
+            trouble: ClusterError | None = None
             while time.monotonic() < deadline:
                 message = consumer.poll(_POLL_S)
                 if message is None:
@@ -99,24 +91,24 @@ class ReferenceTopic:
                     end_offset = message.offset()
                     assert end_offset is not None, "the end of a partition has an offset"
                     return Content(latest_values(found), end_offset)
-                elif error.code() in _PASSING:
-                    last = error
                 else:
-                    raise cluster_error(error, doing=f"reading {self._name}")
-        raise cluster_error(
-            last or KafkaError(KafkaError._TIMED_OUT),  # noqa: SLF001
+                    trouble = cluster_error(error, doing=f"reading {self._name}")
+                    if not trouble.retryable:
+                        raise trouble
+        raise trouble or cluster_error(
+            KafkaError(KafkaError._TIMED_OUT),  # noqa: SLF001
             doing=f"reading {self._name}",
         )
 
     def _require(self, consumer: Consumer) -> None:
         """Ask for the topic by name: a consumer of one that is missing only waits for it."""
-        doing = f"reading {self._name}"
-        try:
+
+        def ask() -> None:
             found = consumer.list_topics(self._name, timeout=TIMEOUT_S).topics[self._name]
-        except KafkaException as error:
-            raise cluster_error(error.args[0], doing=doing) from error
-        if found.error is not None:
-            raise cluster_error(found.error, doing=doing)
+            if found.error is not None:
+                raise KafkaException(found.error)
+
+        patiently(ask, doing=f"reading {self._name}")
 
     def write(self, records: Sequence[tuple[bytes, bytes | None]]) -> int:
         """Write records in this order, and return the offset of the first.

@@ -7,12 +7,13 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # Documented, not re-exported.
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
     NewTopic,
+    OffsetSpec,
     ResourceType,
 )
 
@@ -21,6 +22,7 @@ from streams.kafka.errors import (
     ACCESS_COMMAND,
     CORRECT_COMMAND,
     CREATE_COMMAND,
+    ClusterError,
     TopicMissing,
     cluster_error,
 )
@@ -91,7 +93,7 @@ def create_topics(
     replication_factor: int,
     timeout_s: float = TIMEOUT_S,
 ) -> CreateReport:
-    """Create the topics that do not exist; when it returns, all can be written to. Idempotent.
+    """Create the topics that do not exist; when it returns, all can be written and read. Idempotent.
 
     Topics that exist stay as they are: see `check_topics`. After an error some may have been
     created; a further call creates the rest. Raises KafkaUnavailable after `timeout_s`,
@@ -232,10 +234,31 @@ def _await_leaders(admin: AdminClient, topics: Iterable[Topic], *, deadline: flo
             if topic.partitions and all(part.leader >= 0 for part in topic.partitions.values())
         }
         if names <= led:
-            return
+            break
         if time.monotonic() >= deadline:
             raise too_late("electing leaders for the new topics")
         time.sleep(_POLL_S)
+    _await_answers(admin, {name: listed[name] for name in names}, deadline=deadline)
+
+
+def _await_answers(
+    admin: AdminClient, topics: Mapping[str, TopicMetadata], *, deadline: float
+) -> None:
+    """Wait for each partition's leader to lead it: everybody may know of it a moment before itself."""
+    places = {TopicPartition(name, p) for name, topic in topics.items() for p in topic.partitions}
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # Theirs.
+    while places:
+        asked = admin.list_offsets(dict.fromkeys(places, latest), request_timeout=_left_s(deadline))
+        for place, future in asked.items():
+            try:
+                answer(future, doing=f"looking at {place.topic}", timeout_s=_left_s(deadline))
+                places.discard(place)
+            except ClusterError as error:
+                new = isinstance(error, TopicMissing)
+                if not (error.retryable or new) or time.monotonic() >= deadline:
+                    raise
+        if places:
+            time.sleep(_POLL_S)
 
 
 def _partition_counts(admin: AdminClient, *, deadline: float) -> Mapping[str, int]:

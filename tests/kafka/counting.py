@@ -15,9 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from streams.agents.runner import Runner, RunnerConfig, StagePlan
+from streams.kafka import reading
 from streams.kafka.client import client_config
 from streams.kafka.crash import CrashPlan
 from streams.kafka.dead_letters import headers_of
@@ -143,53 +145,17 @@ def produce(bootstrap: str, topic: str, records: Mapping[str, int], partitions: 
 Record = tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]
 
 
-def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[Record]:
-    """Return everything in a topic, from its beginning to its end as of the call.
-
-    A reader of what is committed is told the end before a transaction that is still open, such as that
-    of a worker that was paused; so it reads on until it has passed the true end.
-    """
-    ends = high_watermarks(bootstrap, topic)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "tests-look",
-            "isolation.level": isolation,
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-        }
-    )
-    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    records: list[Record] = []
-    left = set(partitions)
-    while left:
-        for message in consumer.consume(1_000, 0.2):
-            error = message.error()
-            if error is None:
-                headers = [(n, v) for n, v in headers_of(message) if isinstance(v, bytes)]
-                records.append((message.key(), message.value(), headers))
-            else:
-                assert error.code() == KafkaError._PARTITION_EOF, error
-                if (message.offset() or 0) >= ends[message.partition() or 0]:
-                    left.discard(message.partition() or 0)
-    consumer.close()
-    return records
-
-
-def high_watermarks(bootstrap: str, topic: str) -> dict[int, int]:
-    """Return the offset behind each partition's last record, committed or not."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "tests-ends",
-            "isolation.level": "read_uncommitted",
-        }
-    )
-    partitions = consumer.list_topics(topic, 10).topics[topic].partitions
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), 10)[1] for p in partitions}
-    consumer.close()
-    return ends
+def read_all(bootstrap: str, topic: str) -> list[Record]:
+    """Return everything that is committed in a topic, from its beginning to its end as of the call."""
+    messages = reading.read_to_end({"bootstrap.servers": bootstrap}, topic)
+    return [
+        (
+            message.key(),
+            message.value(),
+            [(n, v) for n, v in headers_of(message) if isinstance(v, bytes)],
+        )
+        for message in messages
+    ]
 
 
 def summed_counts(bootstrap: str, prefix: str) -> dict[str, int]:
@@ -207,26 +173,14 @@ def last_rates(bootstrap: str, prefix: str) -> dict[str, int]:
     return {key.decode(): int(value) for key, value, _ in records if key and value}
 
 
-def committed_offsets(
-    bootstrap: str, group: str, topic: str, partitions: int = 2
-) -> dict[int, int]:
-    """Return what a group has committed, negative where nothing."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
-    places = [TopicPartition(topic, partition) for partition in range(partitions)]
-    answer = consumer.committed(places, 10)
-    consumer.close()
-    return {place.partition: place.offset for place in answer}
+def committed_offsets(bootstrap: str, group: str, topic: str) -> dict[int, int | None]:
+    """Return what a group has committed, None where nothing."""
+    return reading.committed_offsets({"bootstrap.servers": bootstrap}, group, topic)
 
 
-def end_offsets(bootstrap: str, topic: str, partitions: int = 2) -> dict[int, int]:
-    """Return the offsets after the last record."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "tests-look"})
-    ends = {
-        partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)[1]
-        for partition in range(partitions)
-    }
-    consumer.close()
-    return ends
+def end_offsets(bootstrap: str, topic: str) -> dict[int, int]:
+    """Return the offset behind each partition's last record, committed or not."""
+    return reading.end_offsets(AdminClient({"bootstrap.servers": bootstrap}), topic)
 
 
 def main(bootstrap: str, prefix: str, slot: str, crash: str = "", snapshot: str = "") -> None:

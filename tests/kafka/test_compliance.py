@@ -10,13 +10,14 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from streams.agents.compliance import refusal_of
 from streams.domain.policy import Policy
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.clock import now_ms
 from streams.kafka.dead_letters import HEADER_PREFIX
+from streams.kafka.errors import ClusterError
 from streams.kafka.reading import read_to_end
 from streams.kafka.reference import ReferenceTopic
 from streams.records import refusals
@@ -27,7 +28,7 @@ from streams.reference.listing import Kind
 from streams.resources import schema_dir
 from streams.stages.compliance.partition import CompliancePartition, make_teller
 from streams.stages.stage import Batch, Output
-from tests.kafka.counting import Record, high_watermarks, read_all
+from tests.kafka.counting import Record, committed_offsets, end_offsets, read_all
 from tests.kafka.test_runner import wait_for
 from tests.stages.telling import ENTERPRISE, OUTLET, Event, event_of
 from tests.stages.test_compliance_batches import played
@@ -123,18 +124,15 @@ def workers(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> Iterator[Wor
 
 def all_committed(broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str) -> bool:
     """Whether the group has committed the end of every input partition that has a record."""
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": f"{prefix}compliance"})
     try:
         for topic in COMPLIANCE_INPUTS:
             name = topics[topic].name
-            for partition, end in high_watermarks(broker.bootstrap, name).items():
-                (place,) = consumer.committed([TopicPartition(name, partition)], 10)
-                if place.offset < end and end:
+            committed = committed_offsets(broker.bootstrap, f"{prefix}compliance", name)
+            for partition, end in end_offsets(broker.bootstrap, name).items():
+                if (committed[partition] or 0) < end:
                     return False
-    except KafkaException:
-        return False
-    finally:
-        consumer.close()
+    except ClusterError:
+        return False  # What a worker left open when it was killed is waited for.
     return True
 
 

@@ -16,7 +16,7 @@ from streams.kafka.state_log import Kind, LogRecord
 from streams.kafka.topics import create_topics
 from streams.records.topics import MATCH_STATE, SHIPMENTS, catalogue
 from tests.conftest import FEW_PARTITIONS, NewBroker
-from tests.kafka.counting import high_watermarks, produce, summed_counts
+from tests.kafka.counting import end_offsets, produce, summed_counts
 from tests.kafka.test_runner import KEYS, all_committed, times, wait_for
 from tests.kafka.test_worker import Worker
 
@@ -67,7 +67,7 @@ def forget_the_beginning(broker: EmbeddedBroker, topic: str) -> None:
 
 def forget_everything(broker: EmbeddedBroker, topic: str) -> None:
     admin = AdminClient(settings(broker))
-    place = TopicPartition(topic, PARTITION, high_watermarks(broker.bootstrap, topic)[PARTITION])
+    place = TopicPartition(topic, PARTITION, end_offsets(broker.bootstrap, topic)[PARTITION])
     for future in admin.delete_records([place]).values():
         future.result(30)
 

@@ -4,10 +4,10 @@ import time
 from collections.abc import Mapping
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.heartbeat import VALUE, Heartbeats, ahead_ms
+from streams.kafka.reading import read_to_end
 from streams.records.topics import SHIPMENTS, Topic
 
 PATIENCE_S = 60.0
@@ -64,13 +64,7 @@ def test_a_quiet_partition_gets_one_and_a_busy_one_for_the_clocks_sake(
 
 def written(broker: EmbeddedBroker, topics: Mapping[str, Topic]) -> int:
     """Return how many heartbeats the first partition has."""
-    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "-"})
-    try:
-        place = TopicPartition(topics[SHIPMENTS].name, 0, 0)
-        _, end = consumer.get_watermark_offsets(place, timeout=PATIENCE_S)
-        consumer.assign([place])
-        messages = consumer.consume(end, timeout=PATIENCE_S) if end else []
-    finally:
-        consumer.close()
+    client = {"bootstrap.servers": broker.bootstrap}
+    messages = list(read_to_end(client, topics[SHIPMENTS].name, partitions=[0]))
     assert {message.value() for message in messages} <= {VALUE}
     return len(messages)

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from streams.agents.runner import Runner
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
 from streams.kafka.crash import CRASH_POINTS
+from streams.kafka.errors import ClusterError
 from streams.kafka.fencing import EXIT_FENCED
 from streams.kafka.topics import create_topics
 from streams.kafka.transaction import TRANSACTION_TIMEOUT_MS
@@ -43,8 +44,8 @@ KEYS = {f"k{number}": 20 + number % 7 for number in range(50)}
 def all_committed(broker: EmbeddedBroker, prefix: str) -> bool:
     try:
         committed = committed_offsets(broker.bootstrap, f"{prefix}match", prefix + SHIPMENTS)
-    except KafkaException:
-        return False  # A broker that has just started does not know yet.
+    except ClusterError:
+        return False  # What a worker left open when it was killed is waited for.
     return committed == end_offsets(broker.bootstrap, prefix + SHIPMENTS)
 
 

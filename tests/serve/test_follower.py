@@ -38,7 +38,9 @@ def until(true: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
 
 @pytest.fixture
 def producer(broker: EmbeddedBroker) -> Producer:
-    return Producer(client_config(broker.bootstrap, client_id="test"))
+    """Idempotent, as whatever writes these topics is: what is sent again stays in its order."""
+    extra = {"enable.idempotence": True}
+    return Producer(client_config(broker.bootstrap, client_id="test", extra=extra))
 
 
 @pytest.fixture
@@ -165,7 +167,7 @@ def test_through_an_outage_the_figures_stay_and_none_that_is_old_comes_back(
     config = client_config(broker.bootstrap, client_id="test")
     topics = catalogue(prefix, FEW_PARTITIONS)
     create_topics(AdminClient(config), topics, replication_factor=1)
-    producer = Producer(config)
+    producer = Producer({**config, "enable.idempotence": True})
 
     def publish_missing(count: int) -> None:
         record = record_of("rates", "REGION|150000")
