@@ -81,7 +81,7 @@ format: setup ## Format the code and fix what can be fixed
 bench: setup ## Measure speed beside Kafka Streams, Flink, Faust; see bench/README.md
 	@$(BIN)/python -m bench
 
-chaos: setup ## Kill, pause and restart workers and broker, and compare; CHAOS_SEED=n CHAOS_RUNS=m
+chaos: setup ## Workers, network and broker fail in every way, and figures are compared; CHAOS_SEED=n CHAOS_RUNS=m
 	@$(BIN)/python -m bench.chaos $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) $(if $(CHAOS_RUNS),--runs $(CHAOS_RUNS))
 
 fuzz: setup ## Mutated records and state logs must not break anything; FUZZ_SEED=n FUZZ_RECORDS=m

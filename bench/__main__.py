@@ -12,7 +12,7 @@ from typing import Final
 
 import platformdirs
 
-from bench import gateway, latency, serve, state, steps
+from bench import failover, gateway, latency, serve, state, steps
 from bench.cluster import Cluster, running_cluster
 from bench.compare import compare, report, write
 from bench.workload import Size
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--parcels", type=int, help=f"parcels of the load ({PARCELS:,})")
     parser.add_argument("--outlets", type=int, default=4200)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--rounds", type=int, help=f"rounds of the comparison ({ROUNDS})")
+    parser.add_argument("--rounds", type=int, help=f"of the comparison ({ROUNDS}), or of tries")
     parser.add_argument("--only", nargs="*", default=(), help="words of the programs' names")
     parser.add_argument("--data-dir", type=Path, default=default_dir)
     parser.add_argument("--port", type=int, default=PORT, help="of the broker")
@@ -75,6 +75,11 @@ def _latency(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
     print(latency.report(latency.measure(cluster)))
 
 
+def _failover(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
+    tries = told.rounds or (1 if told.quick else failover.TRIES)
+    print(failover.report(failover.measure(cluster, tries=tries, seed=size.seed, say=_say)))
+
+
 def _gateway(cluster: Cluster, size: Size, told: argparse.Namespace) -> None:
     del size, told
     print(gateway.report(gateway.measure(cluster)))
@@ -94,6 +99,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "compare": _compare,
     "steps": _steps,
     "latency": _latency,
+    "failover": _failover,
     "gateway": _gateway,
     "serve": _serve,
     "restore": _state,

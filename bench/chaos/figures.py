@@ -62,11 +62,11 @@ def figures_of(records: Iterable[tuple[str, bytes | None, bytes | None]]) -> Fig
 def differences(expected: Figures, found: Figures) -> list[str]:
     """Return a line for each thing that is not as in an undisturbed run, the first of each kind."""
     return [
-        *_first("day", _rows(expected.days, found.days, _fields)),
-        *_first("alert", _rows(expected.alerts, found.alerts, _history)),
-        *_first("alert", _raised_twice(found.alerts)),
-        *_first("missing parcel", _rows(expected.missing, found.missing, _fields)),
-        *_first("dead letter", _letters(expected.dead_letters, found.dead_letters)),
+        *first("day", _rows(expected.days, found.days, _fields)),
+        *first("alert", _rows(expected.alerts, found.alerts, _history)),
+        *first("alert", _raised_twice(found.alerts)),
+        *first("missing parcel", _rows(expected.missing, found.missing, _fields)),
+        *first("dead letter", _letters(expected.dead_letters, found.dead_letters)),
     ]
 
 
@@ -86,12 +86,12 @@ def oracle_differences(truth: oracle.Truth, found: Figures) -> list[str]:
     for (code, _, _), count in found.dead_letters.items():
         codes[code] += count
     return [
-        *_first("oracle's day", days),
-        *_first(
+        *first("oracle's day", days),
+        *first(
             "oracle's missing parcel",
             _rows(dict.fromkeys(truth.missing, ""), dict.fromkeys(found.missing, ""), _fields),
         ),
-        *_first(
+        *first(
             "oracle's dead letters",
             (
                 f"{code}: {truth.dead_letters[code]} expected, {codes[code]} found"
@@ -102,7 +102,8 @@ def oracle_differences(truth: oracle.Truth, found: Figures) -> list[str]:
     ]
 
 
-def _first(kind: str, lines: Iterable[str]) -> list[str]:
+def first(kind: str, lines: Iterable[str]) -> list[str]:
+    """Return the first lines of a kind, and how many more there are."""
     found = list(lines)
     shown = [f"{kind} {line}" for line in found[:SHOWN_MAX]]
     return shown if len(found) <= SHOWN_MAX else [*shown, f"and {len(found) - SHOWN_MAX} more"]

@@ -1,12 +1,14 @@
-"""What happened in a run, and when; and whether the broker's troubles excuse it. For any thread."""
+"""What happened in a run, and when; and whether somebody's troubles excuse it. For any thread."""
 
+import math
 import threading
 import time
 from collections import Counter
 from typing import Final
 
 EXCUSED_S: Final = 30.0
-"""So long after an outage of the broker a worker may still end because of it."""
+"""So long after an outage of broker or network a worker may still end because of it."""
+BROKER: Final = "broker"
 
 
 class Journal:
@@ -22,8 +24,7 @@ class Journal:
     def __init__(self) -> None:
         self._begun_s = time.monotonic()
         self._lock = threading.Lock()
-        self._broker_away = False
-        self._excused_until_s = 0.0
+        self._excused_until_s: dict[str, float] = {}
         self.lines: list[str] = []
         self.failures: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -42,14 +43,15 @@ class Journal:
         with self._lock:
             self.failures.append(text)
 
-    def broker_goes(self) -> None:
-        self._broker_away = True
+    def goes(self, what: str) -> None:
+        """Take that something is not to be reached: the broker, or by a worker place."""
+        self._excused_until_s[what] = math.inf
 
-    def broker_is_back(self) -> None:
-        self._excused_until_s = self.now_s() + EXCUSED_S
-        self._broker_away = False
+    def is_back(self, what: str) -> None:
+        """Take that it is."""
+        self._excused_until_s[what] = self.now_s() + EXCUSED_S
 
-    @property
-    def excused(self) -> bool:
-        """Whether the broker is away, or was just now."""
-        return self._broker_away or self.now_s() < self._excused_until_s
+    def excused(self, place: str) -> bool:
+        """Whether the broker is away for a worker place, or was just now."""
+        now_s = self.now_s()
+        return any(now_s < self._excused_until_s.get(what, 0.0) for what in (BROKER, place))

@@ -16,6 +16,7 @@ from streams.records.topics import SHIPMENTS_DLQ
 from streams.reference.areas import shipped_areas
 from streams.reference.files import FILE_NAMES, read_files
 from streams.reference.history import assemble, plan_all
+from streams.reference.types import ReferenceHistory
 from streams.resources import config_dir
 from streams.simulate.feed import Feed, SimulatedRecord
 from streams.simulate.scenario import load_scenario
@@ -39,6 +40,7 @@ class Load:
 
     Attributes:
         reference: Records of the `reference` topic.
+        history: What they come to.
         records: Those of `shipments`.
         until_ms: When time ends.
         expected: What the stages give of it when nothing disturbs them.
@@ -47,6 +49,7 @@ class Load:
     """
 
     reference: Reference
+    history: ReferenceHistory
     records: Sequence[SimulatedRecord]
     until_ms: int
     expected: Figures
@@ -62,7 +65,8 @@ def make_load(plan: Plan) -> Load:
         region_parcels_per_day=REGION_PARCELS_PER_DAY,
         parcels_per_day=plan.parcels_per_day,
     )
-    feed = Feed(scenario, seed=plan.seed, reference=assemble(reference).latest)
+    history = assemble(reference)
+    feed = Feed(scenario, seed=plan.seed, reference=history.latest)
     assert feed.end_ms is not None
     until_ms = feed.end_ms + UNTIL_MS
     rng = random.Random(plan.seed)
@@ -72,7 +76,8 @@ def make_load(plan: Plan) -> Load:
         oracle.read_reference(config_dir()),
         until_ms=until_ms,
     )
-    return Load(reference, records, until_ms, through_stages(reference, records, until_ms), truth)
+    expected = through_stages(reference, records, until_ms)
+    return Load(reference, history, records, until_ms, expected, truth)
 
 
 def disturbed(

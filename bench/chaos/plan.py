@@ -1,6 +1,9 @@
 """What one run does, drawn from its seed: the load, the workers' settings, and every fault with its time.
 
 Pure. The plan repeats with the seed; what it meets at those instants depends on the machine.
+
+What is not drawn here, since it ends in a refusal and not in figures: a state log that is damaged in the
+middle, truncated or of a newer version. tests/kafka/test_damaged_log.py has that, against a real broker.
 """
 
 import random
@@ -12,36 +15,61 @@ from typing import Final, Literal
 from streams.kafka.consumer import SESSION_TIMEOUT_MS
 from streams.kafka.crash import CRASH_POINTS
 
-STAGES: Final = ("match", "rate", "rollup")
+STAGES: Final = ("match", "rate", "rollup", "compliance")
 SLOTS: Final = ("a", "b")
 LASTS_S: Final = 32.0
 """The last fault begins before. The longest takes twelve seconds more."""
 ARMED_S: Final = 7.0
 """So long a worker may take to come to the crash point that it has been given."""
 SESSION_S: Final = SESSION_TIMEOUT_MS / 1000
+LONG_S: Final = 30.0
+"""Of an outage of the broker after which nothing is left of any session or transaction."""
+CALLBACKS: Final = ("during_assignment", "during_revocation", "during_loss")
+"""The points inside of rebalance callbacks."""
+
+LONG: Final = 0.1
+"""How likely a run has an outage of `LONG_S`."""
+JOINED_S: Final = 4.5
+"""So long a worker takes to have its partitions, mostly."""
+PAUSING: Final = {False: 0.2, True: 0.7}
+"""How likely a worker stops at its point instead of ending, by whether that is in a callback."""
 
 # After so many passes at most; a point that a run seldom passes is taken the first time.
 PASSES_MAX: Final[Mapping[str, int]] = {
     **dict.fromkeys(CRASH_POINTS, 4),
     "during_restore": 8,
-    "during_revocation": 1,
+    **dict.fromkeys(CALLBACKS, 1),
     **dict.fromkeys((point for point in CRASH_POINTS if point.startswith("snapshot")), 1),
 }
 
-Do = Literal["start", "kill", "stop", "pause", "resume", "replace", "disarm"]
-Outing = Literal["killed", "stopped", "paused"]
+Do = Literal["start", "kill", "stop", "pause", "resume", "replace", "disarm", "line"]
+Outing = Literal["killed", "stopped", "paused", "full"]
+Line = Literal["open", "reset", "swallow", "hold"]
+"""How a network is.
+
+open: bytes go through.
+reset: connections are reset, new ones too.
+swallow: bytes vanish in both directions, and nobody is told. Connections of that time stay so for ever, as
+    behind a firewall that has forgotten them; new ones work once the line is open again.
+hold: bytes wait in both directions, and come late, once the line is open again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Where a worker ends itself with SIGKILL: at the n-th pass of a point, in one stage."""
+    """Where a worker ends itself with SIGKILL: at the n-th pass of a point, in one stage.
+
+    With `pause_s` it stops itself (SIGSTOP) instead, and is let go on after so long.
+    """
 
     stage: str
     point: str
     passes: int
+    pause_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.stage} {self.point}:{self.passes}"
+        paused = f" for {self.pause_s:.1f} s" if self.pause_s else ""
+        return f"{self.stage} {self.point}:{self.passes}{paused}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +81,21 @@ class Step:
     pause, resume: SIGSTOP, SIGCONT.
     replace: a second process of that place begins while the first runs.
     disarm: one that has not come to its crash point is stopped and started without.
+    line: the network between it and the broker is like `line` from now on.
     """
 
     at_s: float
     do: Do
     crash: Crash | None = None
+    line: Line = "open"
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The broker is away: killed or stopped, and started after some time; or only paused."""
+    """The broker is away: killed or stopped, and started after some time; or only paused.
+
+    Or its disk is full for some time, which a broker does not survive; then it is started anew.
+    """
 
     at_s: float
     how: Outing
@@ -149,10 +182,17 @@ def _away_s(rng: random.Random) -> float:
 
 def _crash(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
     point = next(points)
-    crash = Crash(rng.choice(STAGES), point, rng.randint(1, PASSES_MAX[point]))
+    pauses = rng.random() < PAUSING[point in CALLBACKS]
+    pause_s = rng.uniform(SESSION_S + 1, SESSION_S + 4) if pauses else 0.0
+    crash = Crash(rng.choice(STAGES), point, rng.randint(1, PASSES_MAX[point]), pause_s)
     back_s = at_s + rng.uniform(0.1, 1)
     end: Do = rng.choice(("kill", "stop"))
-    return [Step(at_s, end), Step(back_s, "start", crash), Step(back_s + ARMED_S, "disarm")]
+    steps = [Step(at_s, end), Step(back_s, "start", crash)]
+    if point == "during_loss":
+        # What a member is told that was away for longer than its session.
+        pause_s = back_s + JOINED_S
+        steps += [Step(pause_s, "pause"), Step(pause_s + SESSION_S + 2, "resume")]
+    return [*steps, Step(steps[-1].at_s + ARMED_S, "disarm")]
 
 
 def _pause(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
@@ -164,17 +204,33 @@ def _replace(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Ste
     return [Step(at_s, "replace")]
 
 
+def _cut(rng: random.Random, at_s: float, points: Iterator[str]) -> list[Step]:
+    line: Line = rng.choice(("reset", "swallow", "hold"))
+    for_s = rng.choice((rng.uniform(0.2, 3), rng.uniform(SESSION_S + 1, SESSION_S + 4)))
+    return [Step(at_s, "line", line=line), Step(at_s + for_s, "line", line="open")]
+
+
 _Fault = Callable[[random.Random, float, Iterator[str]], list[Step]]
-_FAULTS: Final[Mapping[_Fault, int]] = {_kill: 3, _crash: 5, _pause: 2, _leave: 2, _replace: 1}
+_FAULTS: Final[Mapping[_Fault, int]] = {
+    _kill: 3,
+    _crash: 6,
+    _pause: 2,
+    _leave: 2,
+    _replace: 1,
+    _cut: 3,
+}
 """The faults with their weights."""
 
 
 def _outages(rng: random.Random, lasts_s: float) -> list[Outage]:
-    """Draw none, one or two; a broker needs some seconds to be back."""
+    """Draw none, one or two; a broker needs some seconds to be back. A long one is alone."""
+    if rng.random() < LONG:
+        how: Outing = rng.choice(("stopped", "paused"))
+        return [Outage(rng.uniform(3, lasts_s / 4), how, LONG_S)]
     outages = []
     at_s = rng.uniform(3, lasts_s / 2)
     for _ in range(rng.choice((0, 1, 1, 2))):
-        how: Outing = rng.choice(("killed", "stopped", "paused"))
+        how = rng.choice(("killed", "stopped", "paused", "full"))
         for_s = rng.uniform(0, 2) if how == "killed" else rng.uniform(1, 9)
         outages.append(Outage(at_s, how, for_s))
         at_s += for_s + rng.uniform(8, 15)

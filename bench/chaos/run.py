@@ -10,19 +10,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from traceback import format_exception
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka.admin import AdminClient
 
-from bench.chaos.figures import Figures, differences, figures_of, oracle_differences
-from bench.chaos.journal import Journal
+from bench.chaos.disk import SmallDisk
+from bench.chaos.figures import Figures, Letter, differences, figures_of, oracle_differences
+from bench.chaos.journal import BROKER, Journal
 from bench.chaos.load import POLICY, Load, make_load
+from bench.chaos.network import Network
 from bench.chaos.plan import STAGES, Outage, Plan
 from bench.chaos.slot import LOOK_S, ROOT, Slot
+from bench.chaos.told import enterprise_differences, never_committed, posted, untold
 from streams.domain.window import instant_text
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
@@ -33,6 +37,7 @@ from streams.kafka.reference import ReferenceTopic
 from streams.kafka.topics import create_topics
 from streams.records.topics import (
     ALERTS,
+    COMPLIANCE,
     COUNTS,
     DAYS,
     PARCELS_MISSING,
@@ -43,9 +48,20 @@ from streams.records.topics import (
     Topic,
     catalogue,
 )
+from streams.reference.types import known_enterprises
 
 PREFIX: Final = "chaos."
-PARTITIONS: Final = {SHIPMENTS: 4, COUNTS: 2, SHIPMENTS_DLQ: 2, RATES: 1, DAYS: 2, ALERTS: 2}
+PARTITIONS: Final = {
+    SHIPMENTS: 4,
+    COUNTS: 2,
+    SHIPMENTS_DLQ: 2,
+    RATES: 1,
+    DAYS: 2,
+    ALERTS: 2,
+    COMPLIANCE: 1,
+}
+TOLD_S: Final = 30.0
+"""So long after the last commit an Alertmanager may wait; a worker that begins reads the topic first."""
 CATCH_UP_S: Final = 60
 """After the last fault everything must be worked off within."""
 COMMAND: Final = [sys.executable, "-c", "from streams.cli import main; main()"]
@@ -62,6 +78,8 @@ class Report:
         took_s: From the start of the broker to the last comparison.
         records: Records fed.
         figures: What came out; None when it did not come that far.
+        events: How many of them enterprises have.
+        told: How many alerts the Alertmanager has.
         data_dir: Where everything of the run is, if it was kept.
 
     """
@@ -72,6 +90,8 @@ class Report:
     took_s: float
     records: int
     figures: Figures | None
+    events: int
+    told: int
     data_dir: Path
 
 
@@ -81,55 +101,96 @@ def run(plan: Plan, data_dir: Path) -> Report:
     shutil.rmtree(data_dir, ignore_errors=True)
     data_dir.mkdir(parents=True)
     begun_s = time.monotonic()
-    broker = EmbeddedBroker(data_dir / "broker", port=0, java_home=os.environ.get("JAVA_HOME"))
-    broker.start()
-    try:
-        chaos = Chaos(plan, load, broker, data_dir)
+    with ExitStack() as stack:
+        network = Network(plan.steps.keys())
+        stack.callback(network.close)
+        broker = EmbeddedBroker(
+            data_dir / "broker",
+            port=0,
+            java_home=os.environ.get("JAVA_HOME"),
+            proxies=network.ports,
+        )
+        journal = Journal()
+        disk = _small_disk(plan, broker, journal)
+        stack.callback(broker.kill)
+        broker.start()
+        chaos = Chaos(plan, load, Scene(broker, network, disk, journal), data_dir)
         figures = chaos.run()
-    except BaseException:
+        took_s = time.monotonic() - begun_s
+        if journal.failures:
+            (data_dir / "journal.txt").write_text("\n".join(journal.lines), "utf8")
+            broker.stop()
         broker.kill()
-        raise
-    took_s = time.monotonic() - begun_s
-    failures = list(chaos.journal.failures)
-    if failures:
-        (data_dir / "journal.txt").write_text("\n".join(chaos.journal.lines), "utf8")
-        broker.stop()
-    else:
-        broker.kill()
+        if disk is not None:
+            disk.unmount(keep=bool(journal.failures))
+    if not journal.failures:
         shutil.rmtree(data_dir, ignore_errors=True)
-    return Report(plan, failures, chaos.journal, took_s, len(load.records), figures, data_dir)
+    failures, records = list(journal.failures), len(load.records)
+    told = len(posted(network.alertmanager.posts))
+    return Report(plan, failures, journal, took_s, records, figures, chaos.events, told, data_dir)
+
+
+def _small_disk(plan: Plan, broker: EmbeddedBroker, journal: Journal) -> SmallDisk | None:
+    """Give the broker a disk that can be filled, if the plan has need of it and it can be had."""
+    if all(outage.how != "full" for outage in plan.outages):
+        return None
+    disk = SmallDisk(broker.data_dir / "kafka")
+    refused = disk.mount()
+    if refused is None:
+        return disk
+    journal.note(
+        f"no full disk: {refused}", counts="full disk left out, since nothing can be mounted"
+    )
+    return None
+
+
+class Scene(NamedTuple):
+    """What is around the workers of a run. `disk` is None where it cannot become full."""
+
+    broker: EmbeddedBroker
+    network: Network
+    disk: SmallDisk | None
+    journal: Journal
 
 
 class Chaos:
-    """The faults of a plan, over a running broker that has no topics yet."""
+    """The faults of a plan, over a running broker that has no topics yet.
 
-    def __init__(self, plan: Plan, load: Load, broker: EmbeddedBroker, data_dir: Path) -> None:
+    Attributes:
+        events: How many of them enterprises have in the end.
+
+    """
+
+    def __init__(self, plan: Plan, load: Load, scene: Scene, data_dir: Path) -> None:
         self._plan = plan
         self._load = load
-        self._broker = broker
-        self._bootstrap = broker.bootstrap
+        self._broker, self._network, self._disk, self._journal = scene
+        self._bootstrap = self._broker.bootstrap
         self._topics: Mapping[str, Topic] = catalogue(PREFIX, PARTITIONS)
         self._config = data_dir / "realname.toml"
-        self._config.write_text(self._settings(data_dir), "utf8")
+        self._config.write_text(self._settings(data_dir, self._bootstrap), "utf8")
         self._finished = threading.Event()
-        self.journal = Journal()
-        self._slots = [
-            Slot(
-                name,
-                config=self._config,
-                snapshot_bytes_min=plan.snapshot_bytes_min,
-                clock_s=plan.clock_s,
-                journal=self.journal,
-            )
-            for name in plan.steps
-        ]
+        self.events = 0
+        self._slots = [self._slot(name, data_dir) for name in plan.steps]
+
+    def _slot(self, name: str, data_dir: Path) -> Slot:
+        config = data_dir / f"worker-{name}.toml"
+        config.write_text(self._settings(data_dir, self._network.bootstrap(name)), "utf8")
+        return Slot(
+            name,
+            config=config,
+            snapshot_bytes_min=self._plan.snapshot_bytes_min,
+            clock_s=self._plan.clock_s,
+            journal=self._journal,
+            network=partial(self._network.set, name),
+        )
 
     def run(self) -> Figures | None:
         """Do all of it; return what stands on the topics, None if it is not all there."""
         try:
             return self._run()
         except Exception as error:  # noqa: BLE001 (the story of the run is worth more than its end)
-            self.journal.fail("".join(format_exception(error)))
+            self._journal.fail("".join(format_exception(error)))
             return None
 
     def _run(self) -> Figures | None:
@@ -142,18 +203,36 @@ class Chaos:
         loader.finish()
         with self._injecting(loader, preloaded):
             done = self._command("wait", "--timeout", str(CATCH_UP_S))
-            self.journal.note(f"wait: {done.stderr.strip()}")
+            self._journal.note(f"wait: {done.stderr.strip()}")
+            if not done.returncode:
+                self._await_told()
         if done.returncode:
-            self.journal.fail(f"it is not worked off in time: {done.stderr.strip()}")
+            self._journal.fail(f"it is not worked off in time: {done.stderr.strip()}")
             return None
         self._verify()
-        figures = self._read()
+        figures = self._read()._replace(dead_letters=self._read_letters())
+        self.events, events_apart = enterprise_differences(
+            self._bootstrap, PREFIX, self._topics, known_enterprises(self._load.history.latest)
+        )
         for difference in (
             *differences(self._load.expected, figures),
             *oracle_differences(self._load.truth, figures),
+            *events_apart,
+            *never_committed(posted(self._network.alertmanager.posts), figures.alerts),
         ):
-            self.journal.fail(difference)
+            self._journal.fail(difference)
         return figures
+
+    def _await_told(self) -> None:
+        """Wait until the Alertmanager has been told of every alert that is open in the end."""
+        alerts = self._read(ALERTS).alerts
+        deadline_s = self._journal.now_s() + TOLD_S
+        while missing := untold(posted(self._network.alertmanager.posts), alerts):
+            if self._journal.now_s() > deadline_s:
+                for text in missing:
+                    self._journal.fail(text)
+                return
+            time.sleep(LOOK_S)
 
     @contextmanager
     def _injecting(self, loader: Loader, preloaded: int) -> Iterator[None]:
@@ -171,7 +250,7 @@ class Chaos:
                     ),
                 ]
                 _await(passing)
-                self.journal.note("all is calm")
+                self._journal.note("all is calm")
                 yield
                 self._finished.set()
                 _await(jobs)
@@ -190,7 +269,7 @@ class Chaos:
         rest = self._load.records[preloaded:]
         sent = 0
         while sent < len(rest) and not self._finished.is_set():
-            share = min(self.journal.now_s() / self._plan.lasts_s, 1.0)
+            share = min(self._journal.now_s() / self._plan.lasts_s, 1.0)
             due = int(share * len(rest))
             for record in rest[sent:due]:
                 loader.put(record.key, record.value)
@@ -198,18 +277,20 @@ class Chaos:
             time.sleep(LOOK_S)
         loader.beat(heartbeat_value(instant_text(POLICY.beat_ms(self._load.until_ms))))
         loader.finish()
-        self.journal.note("everything has been fed")
+        self._journal.note("everything has been fed")
 
     def _disturb_broker(self) -> None:
         for outage in self._plan.outages:
-            while self.journal.now_s() < outage.at_s:
+            while self._journal.now_s() < outage.at_s:
                 if self._finished.wait(LOOK_S):
                     return
-            self.journal.broker_goes()
-            self.journal.note(f"broker {outage.how}", counts=f"broker {outage.how}")
+            if outage.how == "full" and self._disk is None:
+                continue
+            self._journal.goes(BROKER)
+            self._journal.note(f"broker {outage.how}", counts=f"broker {outage.how}")
             self._away(outage)
-            self.journal.broker_is_back()
-            self.journal.note("broker is back")
+            self._journal.is_back(BROKER)
+            self._journal.note("broker is back")
 
     def _away(self, outage: Outage) -> None:
         if outage.how == "paused":
@@ -219,32 +300,49 @@ class Chaos:
             time.sleep(outage.for_s)
             os.kill(pid, signal.SIGCONT)
             return
-        if outage.how == "killed":
+        if outage.how == "full":
+            self._fill_disk(outage.for_s)
+        elif outage.how == "killed":
             self._broker.kill()
+            time.sleep(outage.for_s)
         else:
             self._broker.stop()
-        time.sleep(outage.for_s)
+            time.sleep(outage.for_s)
         self._broker.start()
         assert self._broker.bootstrap == self._bootstrap, "the port was taken by another program"
+
+    def _fill_disk(self, for_s: float) -> None:
+        """Let the disk be full for so long; the broker has ended then, by itself or else from here."""
+        assert self._disk is not None
+        until_s = self._journal.now_s() + for_s
+        while self._journal.now_s() < until_s:
+            self._disk.fill()
+            time.sleep(LOOK_S)
+        ended = not self._broker.status().running
+        self._broker.kill()
+        self._disk.free()
+        self._journal.note("disk is free; the broker " + ("had ended" if ended else "was killed"))
 
     def _verify(self) -> None:
         done = self._command("state", "verify", "--json")
         if done.returncode:
-            self.journal.fail(f"state verify: {done.stdout}{done.stderr}")
+            self._journal.fail(f"state verify: {done.stdout}{done.stderr}")
 
-    def _read(self) -> Figures:
+    def _read(self, *names: str) -> Figures:
         records = (
             (name, message.key(), message.value())
-            for name in (DAYS, ALERTS, PARCELS_MISSING)
+            for name in names or (DAYS, ALERTS, PARCELS_MISSING)
             for message in read_to_end(self._client, self._topics[name].name)
         )
-        figures = figures_of((name, _bytes(key), value) for name, key, value in records)
-        letters: Counter[tuple[str, bytes | None, bytes | None]] = Counter()
+        return figures_of((name, _bytes(key), value) for name, key, value in records)
+
+    def _read_letters(self) -> Counter[Letter]:
+        letters: Counter[Letter] = Counter()
         for message in read_to_end(self._client, self._topics[SHIPMENTS_DLQ].name):
             code = dict(headers_of(message))[CODE]
             assert isinstance(code, bytes)
             letters[code.decode(), _bytes(message.key()), message.value()] += 1
-        return figures._replace(dead_letters=letters)
+        return letters
 
     def _command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Do what an operator would type."""
@@ -261,15 +359,17 @@ class Chaos:
     def _client(self) -> dict[str, Any]:
         return client_config(self._bootstrap, client_id="chaos")
 
-    def _settings(self, data_dir: Path) -> str:
-        agents = ", ".join(f'"{stage}"' for stage in STAGES)
+    def _settings(self, data_dir: Path, bootstrap: str) -> str:
+        agents = ", ".join(f'"{agent}"' for agent in (*STAGES, "notify"))
         lines = [
-            f'bootstrap = "{self._bootstrap}"',
+            f'bootstrap = "{bootstrap}"',
             f'prefix = "{PREFIX}"',
             f'data_dir = "{data_dir}"',
             'clock = "data"',
             f"agents = [{agents}]",
             f"flush_ms = {self._plan.flush_ms}",
+            "[notify]",
+            f'alertmanagers = ["{self._network.alertmanager.url}"]',
             "[partitions]",
             *(f'"{name}" = {count}' for name, count in PARTITIONS.items()),
         ]

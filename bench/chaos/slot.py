@@ -5,12 +5,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from bench.chaos.journal import Journal
-from bench.chaos.plan import ARMED_S, Crash, Step
+from bench.chaos.plan import ARMED_S, Crash, Line, Step
 from streams.agents.worker import EXIT_CLUSTER, EXIT_OK, EXIT_UNTRUSTED
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -27,6 +30,45 @@ REFUSED: Final = "cannot be brought back"
 TOLD_CHARACTERS: Final = 3_000
 
 
+@dataclass(slots=True)
+class Worker:
+    """One process.
+
+    Attributes:
+        process: It.
+        log: What it says.
+        crash: Where it will end or pause itself; None when it has no such point, or no more.
+        told: The last thing that was done to end it: kill or stop.
+        held: Whether it was paused from outside.
+        resumes_s: When it is let go on that has paused itself; None while it has not.
+
+    """
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    crash: Crash | None = None
+    told: str = ""
+    held: bool = False
+    resumes_s: float | None = None
+
+    def has_paused_itself(self) -> bool:
+        """Whether it stands at its point."""
+        if self.crash is None or not self.crash.pause_s or self.held:
+            return False
+        try:
+            return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
+    def said(self) -> str:
+        """Return the end of its log."""
+        return self.log.read_text("utf8", "replace")[-TOLD_CHARACTERS:]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+
 class Slot:
     """One worker place. For one thread, but for `finished`.
 
@@ -35,6 +77,7 @@ class Slot:
         config: The settings' file.
         snapshot_bytes_min, clock_s: As of the plan.
         journal: Is told everything.
+        network: Makes the network of this place as it is told.
 
     """
 
@@ -46,19 +89,18 @@ class Slot:
         snapshot_bytes_min: int,
         clock_s: float,
         journal: Journal,
+        network: Callable[[Line], None],
     ) -> None:
         self.name = name
         self._config = config
         self._snapshot_bytes_min = snapshot_bytes_min
         self._clock_s = clock_s
         self._journal = journal
-        self._process: subprocess.Popen[bytes] | None = None
-        self._replaced: list[tuple[subprocess.Popen[bytes], Crash | None]] = []
-        self._log = config.parent / f"worker-{name}.log"
+        self._network = network
+        self._worker: Worker | None = None
+        self._replaced: list[Worker] = []
         self._number = 0
         self._wanted = False
-        self._told = ""
-        self._crash: Crash | None = None
         self._start_s = 0.0
         self._armed_until_s = 0.0
 
@@ -80,10 +122,11 @@ class Slot:
         self._stop()
 
     def tend(self) -> None:
-        """Start a worker again that has ended, if one is wanted here."""
+        """Start a worker again that has ended, if one is wanted here; let those go on that paused."""
+        self._tend_paused()
         self._reap_replaced()
-        if self._process is not None:
-            code = self._process.poll()
+        if self._worker is not None:
+            code = self._worker.process.poll()
             if code is None:
                 return
             self._ended(code)
@@ -93,64 +136,82 @@ class Slot:
     def kill(self) -> None:
         """End whatever is there, at once."""
         self._wanted = False
-        for process in (self._process, *(process for process, _ in self._replaced)):
-            if process is not None:
-                process.kill()
-                process.wait()
-        self._process, self._replaced = None, []
+        for worker in self._workers():
+            worker.process.kill()
+            worker.process.wait()
+        self._worker, self._replaced = None, []
 
-    def log(self) -> str:
-        """Return the end of what the last process of this place has logged."""
-        return self._log.read_text("utf8", "replace")[-TOLD_CHARACTERS:] if self._number else ""
+    def _workers(self) -> list[Worker]:
+        return [*self._replaced, *([] if self._worker is None else [self._worker])]
 
     def _take(self, step: Step) -> None:
-        if step.do == "start":
+        if step.do == "line":
+            self._cut(step.line)
+        elif step.do == "start":
             self._wanted = True
-            if self._process is None:
+            if self._worker is None:
                 self._start(step.crash)
         elif step.do == "stop":
             self._stop()
-        elif self._process is None:
-            pass  # There is nobody to do it to.
-        elif step.do == "disarm":
-            self._disarm()
-        elif step.do == "kill":
-            self._note("SIGKILL", counts="kills")
-            self._told = "kill"
-            self._process.kill()
-            self._ended(self._process.wait())
-        elif step.do == "replace":
-            self._note("a second process in its place", counts="replacements")
-            self._replaced.append((self._process, self._crash))
-            self._start()
-        else:
-            pausing = step.do == "pause"
-            self._note("SIGSTOP" if pausing else "SIGCONT", counts="pauses" if pausing else "")
-            self._process.send_signal(signal.SIGSTOP if pausing else signal.SIGCONT)
+        elif self._worker is not None:
+            # Where there is nobody to do it to, nothing is done.
+            self._do_to(self._worker, step)
         if step.do == "kill":
             self._wanted = False
 
+    def _do_to(self, worker: Worker, step: Step) -> None:
+        if step.do == "disarm":
+            self._disarm()
+        elif step.do == "kill":
+            self._note("SIGKILL", counts="kills")
+            worker.told = "kill"
+            worker.process.kill()
+            self._ended(worker.process.wait())
+        elif step.do == "replace":
+            self._note("a second process in its place", counts="replacements")
+            self._replaced.append(worker)
+            self._start()
+        else:
+            worker.held = step.do == "pause"
+            self._note("SIGSTOP" if worker.held else "SIGCONT", counts="pauses" * worker.held)
+            worker.signal(signal.SIGSTOP if worker.held else signal.SIGCONT)
+
+    def _cut(self, line: Line) -> None:
+        self._network(line)
+        if line == "open":
+            self._note("its network is back")
+            self._journal.is_back(self.name)
+        else:
+            self._journal.goes(self.name)
+            self._note(f"its network: {line}", counts=f"network {line}")
+
     def _is_coming(self) -> bool:
         """Whether a worker may still come to its crash point; stopping the one before took its time."""
-        return self._crash is not None and self._journal.now_s() < self._armed_until_s
+        worker = self._worker
+        if worker is None or worker.crash is None:
+            return False
+        return worker.resumes_s is not None or self._journal.now_s() < self._armed_until_s
 
     def _disarm(self) -> None:
-        if self._crash is None:
+        worker = self._worker
+        if worker is None or worker.crash is None:
             return
         # Only now it comes to the point `during_revocation`.
-        if self._stop() != -signal.SIGKILL:
+        if self._stop() != -signal.SIGKILL and worker.crash is not None:
             self._note("did not come to its crash point", counts="points not reached")
         self._wanted, self._start_s = True, 0.0
         self.tend()
 
     def _start(self, crash: Crash | None = None) -> None:
         self._number += 1
-        self._log = self._config.parent / f"worker-{self.name}-{self._number:02}.log"
-        self._crash, self._told = crash, ""
         self._armed_until_s = self._journal.now_s() + ARMED_S
-        told = [] if crash is None else [crash.stage, crash.point, str(crash.passes)]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
+        told = []
+        if crash is not None:
+            how = ":pause" if crash.pause_s else ""
+            told = [crash.stage, f"{crash.point}:{crash.passes}{how}"]
+        path = self._config.parent / f"worker-{self.name}-{self._number:02}.log"
+        with path.open("wb") as log:
+            process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "bench.chaos.worker"),
                     *(str(self._config), self.name, str(self._snapshot_bytes_min)),
@@ -161,44 +222,67 @@ class Slot:
                 stdout=log,
                 stderr=log,
             )
-        armed = "" if crash is None else f", to end itself at {crash}"
+        self._worker = Worker(process, path, crash)
+        verb = "pause" if crash is not None and crash.pause_s else "end"
+        armed = "" if crash is None else f", to {verb} itself at {crash}"
         self._note(f"started, its {self._number}. time{armed}", counts="starts")
 
     def _stop(self) -> int | None:
         """Stop what runs in good order; return its exit code."""
         self._wanted = False
-        process = self._process
-        if process is None:
+        worker = self._worker
+        if worker is None:
             return None
         self._note("SIGTERM", counts="stops")
-        self._told = "stop"
-        process.terminate()
-        try:
-            code = process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._fail(f"has not ended {STOP_S:.0f} s after SIGTERM")
-            process.kill()
-            self._told, code = "kill", process.wait()
+        worker.told = "stop"
+        worker.process.terminate()
+        deadline_s = self._journal.now_s() + STOP_S
+        while (code := worker.process.poll()) is None:
+            self._tend_paused()
+            if worker.resumes_s is not None:
+                deadline_s = worker.resumes_s + STOP_S
+            if self._journal.now_s() > deadline_s:
+                self._fail(f"has not ended {STOP_S:.0f} s after SIGTERM")
+                worker.process.kill()
+                worker.told, code = "kill", worker.process.wait()
+                break
+            time.sleep(LOOK_S)
         self._ended(code)
         return code
 
+    def _tend_paused(self) -> None:
+        """Note who has paused itself, and let go on who has for long enough."""
+        now_s = self._journal.now_s()
+        for worker in self._workers():
+            crash = worker.crash
+            if crash is None:
+                continue
+            if worker.resumes_s is None and worker.has_paused_itself():
+                worker.resumes_s = now_s + crash.pause_s
+                self._note(f"has paused itself at {crash}", counts=f"at {crash.point}")
+            elif worker.resumes_s is not None and now_s >= worker.resumes_s:
+                self._note(f"SIGCONT, paused at {crash}")
+                worker.crash, worker.resumes_s = None, None
+                worker.signal(signal.SIGCONT)
+
     def _reap_replaced(self) -> None:
         """Look whether those that were replaced have ended; they must by themselves."""
-        for process, crash in list(self._replaced):
-            code = process.poll()
+        for worker in list(self._replaced):
+            code = worker.process.poll()
             if code is None:
                 continue
-            self._replaced.remove((process, crash))
+            self._replaced.remove(worker)
             if code == EXIT_UNTRUSTED:
                 self._note("the replaced process was fenced", counts="fenced")
-            elif code == -signal.SIGKILL and crash is not None:
-                self._note(f"the replaced process has ended itself at {crash}")
-            elif not (code == EXIT_CLUSTER and self._journal.excused):
-                self._fail(f"the replaced process ended with {code}")
+            elif code == -signal.SIGKILL and worker.crash is not None:
+                self._note(f"the replaced process has ended itself at {worker.crash}")
+            elif not (code == EXIT_CLUSTER and self._journal.excused(self.name)):
+                self._fail(f"the replaced process ended with {code}\n{worker.said()}")
 
     def _await_replaced(self) -> None:
         deadline_s = self._journal.now_s() + STOP_S
         while self._replaced and self._journal.now_s() < deadline_s:
+            self._tend_paused()
             self._reap_replaced()
             time.sleep(LOOK_S)
         if self._replaced:
@@ -206,18 +290,19 @@ class Slot:
 
     def _ended(self, code: int) -> None:
         """Judge how the process has ended."""
-        self._process = None
+        worker = self._worker
+        assert worker is not None
+        self._worker = None
         self._start_s = self._journal.now_s() + RESTART_S
-        crash, told = self._crash, self._told
-        self._crash = None
+        crash, told = worker.crash, worker.told
         if code == -signal.SIGKILL and crash is not None and told != "kill":
             self._note(f"has ended itself at {crash}", counts=f"at {crash.point}")
-        elif code == EXIT_UNTRUSTED and REFUSED not in self.log():
+        elif code == EXIT_UNTRUSTED and REFUSED not in worker.said():
             self._note("was fenced, and said so", counts="fenced")
-        elif code == EXIT_CLUSTER and self._journal.excused:
+        elif code == EXIT_CLUSTER and self._journal.excused(self.name):
             self._note("ended, since the broker was away", counts="ended by an outage")
         elif (told, code) not in RIGHT:
-            self._fail(f"ended with {code}; see {self._log}\n{self.log()}")
+            self._fail(f"ended with {code}; see {worker.log}\n{worker.said()}")
 
     def _note(self, text: str, *, counts: str = "") -> None:
         self._journal.note(f"worker {self.name}: {text}", counts=counts)

@@ -21,7 +21,7 @@ STEPS_MS: Final = (-HOUR_MS, 0, HOUR_MS)
 
 
 def main(config: str, slot: str, snapshot_bytes_min: str, clock_s: str, *crash: str) -> int:
-    """Run it. `crash` is nothing, or a stage, a point, and at which pass of it to end.
+    """Run it. `crash` is nothing, or a stage and a plan of `streams.kafka.crash`.
 
     The wall clock steps by an hour, to and fro, every `clock_s` seconds; never if that is 0.
     """
@@ -31,13 +31,13 @@ def main(config: str, slot: str, snapshot_bytes_min: str, clock_s: str, *crash: 
     told = worker_config(settings)
     assert told.log is not None
     told.log()
-    stage, point, passes = crash or ("", "", "")
+    stage, plan = crash or ("", "")
     return run_worker(
         replace(
             told,
             http_port=None,
             snapshot_bytes_min=int(snapshot_bytes_min),
-            crash=f"{point}:{passes}" if point else "",
+            crash=plan,
             crash_stage=stage,
         )
     )

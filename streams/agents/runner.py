@@ -358,6 +358,7 @@ class Runner:
 
     def assigned(self, partitions: Sequence[int]) -> None:
         """Take note; `step` restores them."""
+        self._crash.passed("during_assignment")
         self._assigned.update(partitions)
         self._telemetry.assigned(len(self._owned), len(self._assigned))
 
@@ -377,6 +378,7 @@ class Runner:
     def lost(self, partitions: Sequence[int]) -> None:
         """Drop: another worker may have them already."""
         LOGGER.warning("%s: the group took partitions %s away", self._plan.name, partitions)
+        self._crash.passed("during_loss")
         self._drop(partitions)
 
     def _lose_producer(self, lost: ProducerLost) -> None:

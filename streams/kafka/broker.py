@@ -25,6 +25,7 @@ from streams.kafka.embedded_config import (
     properties_text,
     server_properties,
 )
+from streams.kafka.embedded_crash import controller_alone, has_crashed, wait_fenced
 from streams.kafka.embedded_java import KAFKA_VERSION, file_lock, find_jars, find_java
 from streams.kafka.embedded_process import (
     ProcessIdentity,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["BrokerError", "BrokerStatus", "EmbeddedBroker", "server_properties"]
+__all__ = ["BrokerError", "BrokerStatus", "EmbeddedBroker", "free_port", "server_properties"]
 
 # Kafka's own client default, so that nobody has to be told it.
 PORT_DEFAULT = 9092
@@ -104,6 +105,7 @@ class EmbeddedBroker:
     With `secure` clients must log in over TLS, and may do only what they were granted; `security`
     has the files of the users. A data folder is secured, or not, for all its life: what was set up
     secured stays so when it is started without the word, and the other way round is refused.
+    `proxies` as of `server_properties`, not with `secure`.
 
     Linux and macOS. Not thread-safe; between processes, starts of one folder take turns.
     """
@@ -117,10 +119,12 @@ class EmbeddedBroker:
         java_home: str | None = None,
         jars_dir: Path | None = None,
         secure: bool = False,
+        proxies: Mapping[int, int] | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.security = SecureFolder(self.data_dir)
         self._secure = secure
+        self._proxies = proxies
         self._port = port
         self._heap_mb = heap_mb
         self._java_home = java_home
@@ -236,16 +240,18 @@ class EmbeddedBroker:
         port = self._choose_port()
         java = find_java(self._java_home)
         jars = find_jars(self._jars_dir, progress)
-        controller_port = _free_port()
+        controller_port = free_port()
         properties = server_properties(
             data_dir=self.data_dir,
             port=port,
             controller_port=controller_port,
             security=self._prepare_security(port, progress),
+            proxies=self._proxies,
         )
         (self.data_dir / "logs").mkdir(exist_ok=True)
         (self.data_dir / "tmp").mkdir(exist_ok=True)
         write_private(self._properties_path, properties_text(properties))
+        ports = (port, controller_port)
         (self.data_dir / "log4j2.properties").write_text(
             log4j2_text(self.data_dir),
             encoding="ascii",
@@ -259,11 +265,32 @@ class EmbeddedBroker:
         if self._cluster_id() is None:
             progress("preparing the broker's data folder")
             self._format(jvm)
+        elif has_crashed(self.data_dir / "kafka"):
+            progress("ending what the broker that crashed has left behind")
+            self._fence_crashed(jvm, properties, ports)
         progress(f"starting Kafka {KAFKA_VERSION} on {HOST}:{port}")
+        return self._run(jvm, properties, ports)
+
+    def _run(
+        self, jvm: Sequence[str], properties: Mapping[str, str], ports: tuple[int, int]
+    ) -> _Record:
+        write_private(self._properties_path, properties_text(properties))
         identity = self._spawn([*jvm, "kafka.Kafka", str(self._properties_path)])
-        record = _Record(identity.pid, identity.started_at_s, port, controller_port)
+        record = _Record(identity.pid, identity.started_at_s, *ports)
         self._record_path.write_text(json.dumps(asdict(record)), encoding="ascii")
         return record
+
+    def _fence_crashed(
+        self, jvm: Sequence[str], properties: Mapping[str, str], ports: tuple[int, int]
+    ) -> None:
+        """Have the controller fence the broker that crashed; see `embedded_crash`."""
+        log = self.data_dir / "logs" / "server.log"
+        begin = log.stat().st_size if log.exists() else 0
+        record = self._run(jvm, controller_alone(properties), ports)
+        try:
+            wait_fenced(log, begin=begin, runs=lambda: is_alive(self._identity(record)))
+        finally:
+            self.stop()
 
     def _prepare_security(
         self, port: int, progress: Callable[[str], None]
@@ -286,7 +313,7 @@ class EmbeddedBroker:
         last = self._read_record()
         if last is not None and _is_free(last.port):
             return last.port
-        return _free_port()
+        return free_port()
 
     def _format(self, jvm: Sequence[str]) -> None:
         """Give the data folder its cluster id, once in its life, and its first users if secured."""
@@ -431,7 +458,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on, and that no outgoing connection is given.
+
+    Raises BrokerError if there is none.
+    """
     for _ in range(FREE_PORT_TRIES_MAX):
         port = FREE_PORTS[secrets.randbelow(len(FREE_PORTS))]
         if _is_free(port):

@@ -51,15 +51,20 @@ def server_properties(
     port: int,
     controller_port: int,
     security: Mapping[str, str] | None = None,
+    proxies: Mapping[int, int] | None = None,
 ) -> dict[str, str]:
     """The broker's `server.properties` for one node that is broker and controller.
 
-    Pure. Both listeners are bound to 127.0.0.1. Without `security` nobody is asked who they are;
+    Pure. All listeners are bound to 127.0.0.1. Without `security` nobody is asked who they are;
     with it (the properties of `SecureFolder`) clients log in over TLS, and the controller's
-    listener takes nobody but the broker.
+    listener takes nobody but the broker. `proxies` are further listeners, for clients that come
+    through something between them and the broker: by the port that they are told, which is the
+    proxy's, the one that the broker has for it. They have no security, so the two exclude each other.
     """
+    assert not (security and proxies), "a way in without a login"
     return {
         **_listeners(port=port, controller_port=controller_port, secured=security is not None),
+        **(_proxied(port, controller_port, proxies) if proxies else {}),
         **(security or {}),
         **_single_node(),
         **_coordinators(),
@@ -84,6 +89,17 @@ def _listeners(*, port: int, controller_port: int, secured: bool) -> dict[str, s
         "broker.session.timeout.ms": str(BROKER_SESSION_TIMEOUT_MS),
         "broker.heartbeat.interval.ms": str(BROKER_HEARTBEAT_MS),
     }
+
+
+def _proxied(port: int, controller_port: int, proxies: Mapping[int, int]) -> dict[str, str]:
+    plain = _listeners(port=port, controller_port=controller_port, secured=False)
+    names = {told: f"PROXY{told}" for told in proxies}
+    further = {
+        "listeners": [f"{name}://{HOST}:{proxies[told]}" for told, name in names.items()],
+        "advertised.listeners": [f"{name}://{HOST}:{told}" for told, name in names.items()],
+        "listener.security.protocol.map": [f"{name}:PLAINTEXT" for name in names.values()],
+    }
+    return {name: ",".join([plain[name], *more]) for name, more in further.items()}
 
 
 def _single_node() -> dict[str, str]:

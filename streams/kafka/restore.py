@@ -204,7 +204,8 @@ class StateLogs(Generic[State]):
             if time.monotonic() - heard_s > QUIET_S:
                 heard_s = time.monotonic()
                 LOGGER.warning(
-                    "%s: waiting for %s, partitions %s: a transaction is open, or no broker answers",
+                    "%s: waiting for %s, partitions %s: a transaction is open, or no broker answers; if "
+                    "this stays so, look with `kafka-transactions.sh find-hanging`",
                     self._stage,
                     self._topic,
                     sorted(wanted),

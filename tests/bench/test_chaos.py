@@ -1,23 +1,33 @@
 """The pure parts of `make chaos`: what a seed plans, how a load is disturbed, what counts as a difference."""
 
 import random
+import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any
+from contextlib import closing, suppress
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any, Self
 
+import msgspec
 import orjson
 import pytest
 
+from bench.chaos.disk import SmallDisk
 from bench.chaos.figures import Figures, Letter, differences, figures_of, oracle_differences
 from bench.chaos.load import OVERTAKING_MS, disturbed
-from bench.chaos.plan import SESSION_S, STAGES, Plan, Step, draw
+from bench.chaos.network import Network
+from bench.chaos.plan import CALLBACKS, LONG_S, SESSION_S, STAGES, Plan, Step, draw
+from bench.chaos.told import event_differences, never_committed, untold
 from streams.kafka.crash import CRASH_POINTS
+from streams.notify.notices import PAGE, labels_of
 from streams.records.topics import ALERTS, DAYS, PARCELS_MISSING
 from streams.simulate.feed import SimulatedRecord
 from tests import oracle
+from tests.notify import builders
+from tests.stages.telling import Event
 
-PLANS = [draw(seed) for seed in range(60)]
+PLANS = [draw(seed) for seed in range(150)]
 
 
 def test_a_seed_always_plans_the_same_and_another_one_something_else() -> None:
@@ -29,9 +39,11 @@ def test_a_seed_always_plans_the_same_and_another_one_something_else() -> None:
 def test_each_place_has_a_worker_after_its_last_fault(plan: Plan) -> None:
     for steps in plan.steps.values():
         assert [step.at_s for step in steps] == sorted(step.at_s for step in steps)
-        running, paused = False, False
+        running, paused, cut = False, False, False
         for step in steps:
-            if step.do in ("pause", "resume"):
+            if step.do == "line":
+                cut = step.line != "open"
+            elif step.do in ("pause", "resume"):
                 paused = step.do == "pause"
             elif step.do in ("kill", "stop"):
                 assert not paused, "nobody would answer"
@@ -40,11 +52,36 @@ def test_each_place_has_a_worker_after_its_last_fault(plan: Plan) -> None:
                 running = True
         assert running
         assert not paused
+        assert not cut
 
 
 def test_within_some_runs_every_crash_point_is_met_in_every_stage() -> None:
     crashes = {(s.crash.stage, s.crash.point) for s in all_steps() if s.crash is not None}
     assert crashes == {(stage, point) for stage in STAGES for point in CRASH_POINTS}
+
+
+def test_in_each_callback_and_elsewhere_workers_pause_past_their_session_and_others_end() -> None:
+    crashes = [step.crash for step in all_steps() if step.crash is not None]
+    for points in ([point] for point in CALLBACKS):
+        assert {c.pause_s > SESSION_S for c in crashes if c.point in points} == {False, True}
+    assert {c.pause_s > 0 for c in crashes if c.point not in CALLBACKS} == {False, True}
+    assert all(c.pause_s == 0 or c.pause_s > SESSION_S for c in crashes)
+
+
+def test_networks_are_cut_in_every_way_for_less_and_more_than_a_session() -> None:
+    cuts = [
+        (step.line, after.at_s - step.at_s > SESSION_S)
+        for plan in PLANS
+        for steps in plan.steps.values()
+        for step, after in pairwise(steps)
+        if step.do == "line" and step.line != "open"
+    ]
+    assert set(cuts) == set(product(("reset", "swallow", "hold"), (False, True)))
+
+
+def test_some_outages_last_longer_than_any_session_or_transaction() -> None:
+    long = {outage.how for plan in PLANS for outage in plan.outages if outage.for_s == LONG_S}
+    assert long == {"stopped", "paused"}
 
 
 def test_some_pauses_outlast_the_session_and_some_do_not() -> None:
@@ -60,10 +97,10 @@ def test_some_pauses_outlast_the_session_and_some_do_not() -> None:
 
 def test_every_kind_of_fault_is_drawn() -> None:
     assert {step.do for step in all_steps()} == {
-        *("start", "kill", "stop", "pause", "resume", "replace", "disarm")
+        *("start", "kill", "stop", "pause", "resume", "replace", "disarm", "line")
     }
     assert {outage.how for plan in PLANS for outage in plan.outages} == {
-        *("killed", "stopped", "paused")
+        *("killed", "stopped", "paused", "full")
     }
 
 
@@ -185,3 +222,138 @@ def test_the_oracle_is_heard_on_missing_parcels_and_on_codes_of_dead_letters() -
         "oracle's missing parcel w2: is not there",
         "oracle's dead letters schema: 2 expected, 1 found",
     ]
+
+
+# --- what is around the workers ---
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Network, "Proxied"]]:
+    """A network, and a connection through it to a listener that stands for a broker."""
+    network = Network(["a"])
+    with closing(network), Proxied(network) as proxied:
+        yield network, proxied
+
+
+class Proxied:
+    """Both ends of a connection through the proxy."""
+
+    def __init__(self, network: Network) -> None:
+        ((told, bound),) = network.ports.items()
+        self._listener = socket.create_server(("127.0.0.1", bound))
+        self._told = told
+        self.client = self.connect()
+        self.client.sendall(b"hello")
+        self.broker, _ = self._listener.accept()
+        assert self.broker.recv(100) == b"hello"
+        self.broker.settimeout(QUIET_S)
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", self._told))
+        client.settimeout(QUIET_S)
+        return client
+
+    def accepts(self) -> socket.socket:
+        self._listener.settimeout(10)
+        return self._listener.accept()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        for end in (self.client, self.broker, self._listener):
+            end.close()
+
+
+QUIET_S = 0.3
+
+
+def test_a_line_that_is_held_delivers_everything_late(line: tuple[Network, Proxied]) -> None:
+    network, ends = line
+    network.set("a", "hold")
+    ends.client.sendall(b"request")
+    with pytest.raises(TimeoutError):
+        ends.broker.recv(100)
+    network.set("a", "open")
+    ends.broker.settimeout(10)
+    assert ends.broker.recv(100) == b"request"
+
+
+def test_a_line_that_is_reset_tells_both_ends_and_lets_nobody_in(
+    line: tuple[Network, Proxied],
+) -> None:
+    network, ends = line
+    network.set("a", "reset")
+    for end in (ends.client, ends.broker):
+        end.settimeout(10)
+        with pytest.raises(ConnectionResetError):
+            end.recv(100)
+    late = ends.connect()
+    with late, suppress(ConnectionResetError):
+        assert late.recv(100) == b""
+    network.set("a", "open")
+    with ends.connect(), ends.accepts():
+        pass
+
+
+def test_a_line_that_swallows_tells_nobody_and_its_connections_stay_dead(
+    line: tuple[Network, Proxied],
+) -> None:
+    network, ends = line
+    network.set("a", "swallow")
+    ends.client.sendall(b"request")
+    ends.broker.sendall(b"answer")
+    with pytest.raises(TimeoutError):
+        ends.broker.recv(100)
+    with pytest.raises(TimeoutError):
+        ends.client.recv(100)
+    network.set("a", "open")
+    ends.client.sendall(b"again")
+    with pytest.raises(TimeoutError):
+        ends.broker.recv(100)
+    ends.client.close()
+    with pytest.raises(TimeoutError):
+        ends.broker.recv(100)
+    with ends.connect() as fresh, ends.accepts() as broker:
+        fresh.sendall(b"works")
+        broker.settimeout(10)
+        assert broker.recv(100) == b"works"
+
+
+def test_a_small_disk_is_filled_to_the_last_byte_and_freed(tmp_path: Path) -> None:
+    disk = SmallDisk(tmp_path / "disk")
+    if (refused := disk.mount()) is not None:
+        pytest.skip(refused)
+    try:
+        disk.fill()
+        with pytest.raises(OSError, match="No space left"):
+            (tmp_path / "disk/more").write_bytes(bytes(4096))
+        disk.free()
+        (tmp_path / "disk/log").write_bytes(b"kept")
+    finally:
+        disk.unmount(keep=True)
+    assert (tmp_path / "disk/log").read_bytes() == b"kept"
+
+
+# --- what was told ---
+
+
+def test_an_event_that_is_lost_or_told_twice_is_a_difference() -> None:
+    key = ("compliance.e", "rate|scope")
+    event = Event(*key, {"type": "rate.updated"}, {})
+    assert list(event_differences({key: [event]}, {key: [event]})) == []
+    told = "compliance.e rate|scope: ['rate.updated'] expected, "
+    assert list(event_differences({key: [event]}, {})) == [f"{told}[] found"]
+    assert list(event_differences({key: [event]}, {key: [event, event]})) == [
+        f"{told}['rate.updated', 'rate.updated'] found"
+    ]
+
+
+def test_an_alert_that_nobody_committed_or_nobody_told_is_a_difference() -> None:
+    row = msgspec.to_builtins(builders.record())
+    episode = frozenset(labels_of(builders.record(), PAGE).items())
+    other = frozenset({**dict(episode), "episode": "99"}.items())
+    alerts = {"a|1": [row]}
+    assert never_committed({episode}, alerts) == untold({episode}, alerts) == []
+    assert len(never_committed({episode, other}, alerts)) == 1
+    assert len(untold({other}, alerts)) == 1

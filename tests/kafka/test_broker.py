@@ -179,6 +179,36 @@ def test_a_failed_start_shows_the_log_and_the_remedy_and_leaves_no_process(
     assert not broker.status().running
 
 
+def test_a_transaction_that_a_crash_left_open_is_ended_and_holds_no_reader_up(
+    own: EmbeddedBroker,
+) -> None:
+    own.start()
+    topics = catalogue("open.", FEW_PARTITIONS)
+    admin = AdminClient(client_config(own.bootstrap, client_id="tests"))
+    create_topics(admin, topics, replication_factor=1)
+    topic = topics[SHIPMENTS].name
+    producer = Producer(
+        {
+            **client_config(own.bootstrap, client_id="tests"),
+            "transactional.id": "open",
+            "transaction.timeout.ms": 1_000,
+        }
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"never committed", partition=0)
+    assert producer.flush(30) == 0
+    own.kill()
+    log = own.data_dir / "logs/server.log"
+    begin = log.stat().st_size
+    own.start()
+    produce(own.bootstrap, topic, [b"after the kill"])
+    assert read(own.bootstrap, topic, 1) == [b"after the kill"]
+    # Whether Kafka drops the marks otherwise is a race: that nothing runs before it is what counts.
+    said = log.read_text("utf8")[begin:]
+    assert said.index("Fencing broker") < said.index("Elected as the txn coordinator")
+
+
 def test_a_stranger_with_the_brokers_old_pid_is_not_killed(
     sleeper: subprocess.Popen[bytes],
     tmp_path: Path,

@@ -12,13 +12,10 @@ import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from confluent_kafka import Producer
 
-from streams.agents.compliance import refusal_of
-from streams.domain.policy import Policy
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.clock import now_ms
 from streams.kafka.dead_letters import HEADER_PREFIX
 from streams.kafka.errors import ClusterError
-from streams.kafka.reading import read_to_end
 from streams.kafka.reference import ReferenceTopic
 from streams.records import refusals
 from streams.records.topics import COMPLIANCE_INPUTS, REFERENCE, SHIPMENTS_DLQ, Topic
@@ -26,11 +23,10 @@ from streams.reference.areas import shipped_areas
 from streams.reference.files import read_file
 from streams.reference.listing import Kind
 from streams.resources import schema_dir
-from streams.stages.compliance.partition import CompliancePartition, make_teller
-from streams.stages.stage import Batch, Output
-from tests.kafka.counting import Record, committed_offsets, end_offsets, read_all
+from tests.kafka.counting import committed_offsets, end_offsets, read_all
+from tests.kafka.events import as_event, expected_events, in_order
 from tests.kafka.test_runner import wait_for
-from tests.stages.telling import ENTERPRISE, OUTLET, Event, event_of
+from tests.stages.telling import ENTERPRISE, OUTLET
 from tests.stages.test_compliance_batches import played
 
 pytestmark = pytest.mark.kafka
@@ -136,41 +132,6 @@ def all_committed(broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: s
     return True
 
 
-def expected(broker: EmbeddedBroker, topics: Mapping[str, Topic]) -> list[Event]:
-    """Return what the stage makes of the input topics as they stand, in one batch each."""
-    client = {"bootstrap.servers": broker.bootstrap}
-    history = ReferenceTopic(client, topics[REFERENCE].name).history()
-    events: list[Event] = []
-    for topic in COMPLIANCE_INPUTS:
-        logs: dict[int, list[tuple[int, bytes | None, bytes | None, int]]] = {}
-        for message in read_to_end(client, topics[topic].name):
-            key, value = message.key(), message.value()
-            if topic == SHIPMENTS_DLQ:
-                key, value = None, refusals.encode(refusal_of(message))
-            record = (message.offset() or 0, key, value, message.timestamp()[1])
-            logs.setdefault(message.partition() or 0, []).append(record)
-        for share, log in logs.items():
-            shares = topics[topic].partitions
-            teller = make_teller(topic, Policy(), history, share=share, shares=shares)
-            stage = CompliancePartition(teller)
-            stage.apply(Batch(*zip(*log, strict=True)))
-            events += map(event_of, stage.drain(publish=True).outputs)
-    return events
-
-
-def as_event(topic: str, record: Record) -> Event:
-    key, value, headers = record
-    return event_of(Output(topic, key, value, None, headers))
-
-
-def in_order(events: list[Event]) -> dict[str, list[Event]]:
-    """Return the events of each key, in their order: only that is promised."""
-    found: dict[str, list[Event]] = {}
-    for event in events:
-        found.setdefault(event.key, []).append(event)
-    return found
-
-
 # Of the points of a flush the ones that matter most, of a snapshot and a restore one each.
 @pytest.mark.parametrize(
     "point", ["after_outputs:2", "before_commit:2", "after_commit:2", "snapshot_end:1"]
@@ -199,7 +160,7 @@ def test_a_worker_killed_in_the_middle_tells_everything_once(
 
     topic = f"compliance.{ENTERPRISE}"
     read = [as_event(topic, r) for r in read_all(broker.bootstrap, prefix + topic)]
-    assert in_order(read) == in_order(expected(broker, published))
+    assert in_order(read) == in_order(expected_events(broker.bootstrap, published))
     types = {event.type for event in read}
     assert types >= {"rate.updated", "day.closed", "alert.raised", "alert.ended", "parcel.missing"}
     assert types >= {"parcel.retracted", "records.rejected"}

@@ -12,10 +12,21 @@ from streams.kafka.embedded_process import is_alive, send, spawn_daemon, wait_go
 
 
 def test_every_listener_is_on_the_loopback_address() -> None:
-    properties = server_properties(data_dir=Path("/data"), port=9092, controller_port=29093)
+    properties = server_properties(
+        data_dir=Path("/data"), port=9092, controller_port=29093, proxies={40_001: 29_094}
+    )
     for setting in ("listeners", "advertised.listeners"):
         for listener in properties[setting].split(","):
             assert listener.split("://")[1].startswith("127.0.0.1:"), listener
+
+
+def test_a_client_that_comes_through_a_proxy_is_told_the_proxys_port() -> None:
+    properties = server_properties(
+        data_dir=Path("/data"), port=9092, controller_port=29093, proxies={40_001: 29_094}
+    )
+    assert "PROXY40001://127.0.0.1:29094" in properties["listeners"].split(",")
+    assert "PROXY40001://127.0.0.1:40001" in properties["advertised.listeners"].split(",")
+    assert "PROXY40001:PLAINTEXT" in properties["listener.security.protocol.map"].split(",")
 
 
 def test_nothing_is_copied_to_a_second_node() -> None:

@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from streams.agents.runner import Runner
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_config
+from streams.kafka.consumer import SESSION_TIMEOUT_MS
 from streams.kafka.crash import CRASH_POINTS
 from streams.kafka.errors import ClusterError
 from streams.kafka.fencing import EXIT_FENCED
@@ -150,6 +151,11 @@ def test_a_worker_killed_anywhere_and_started_again_counts_exactly(
     if point == "during_revocation":
         wait_for(lambda: all_committed(broker, prefix))
         worker.terminate()
+    if point == "during_loss":
+        wait_for(lambda: all_committed(broker, prefix))
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(SESSION_TIMEOUT_MS / 1000 + 1)
+        worker.send_signal(signal.SIGCONT)
     assert worker.wait(30) == -signal.SIGKILL, "the worker was to die at that point"
     produce(broker.bootstrap, topics[SHIPMENTS].name, KEYS)
     finish(broker, prefix)
