@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOCK := requirements.lock
-# A broker to each process; the tests of a file stay together, since they may share one of their own.
-PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Four processes on two cores, since tests with Kafka mostly wait. A broker to each; tests/sharing.py
+# says what stays together, and what begins first.
+PARALLEL := --numprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-system system-packages check format bench chaos fuzz dashboards lock audit clean up down static manifests

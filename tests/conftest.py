@@ -24,6 +24,10 @@ from streams.records.topics import (
     Topic,
     catalogue,
 )
+from tests.sharing import (  # noqa: F401 (hooks, which pytest looks for here)
+    pytest_collection_modifyitems,
+    pytest_xdist_make_scheduler,
+)
 
 # Two partitions where it matters that there are several, and one where it does not.
 FEW_PARTITIONS = {SHIPMENTS: 2, COUNTS: 2, SHIPMENTS_DLQ: 1, RATES: 1, DAYS: 1, ALERTS: 1}
@@ -40,7 +44,8 @@ def new_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewBroker]:
 
     def make(name: str) -> EmbeddedBroker:
         data_dir = tmp_path_factory.mktemp(name)
-        brokers.append(EmbeddedBroker(data_dir, port=0, java_home=os.environ.get("JAVA_HOME")))
+        java_home = os.environ.get("JAVA_HOME")
+        brokers.append(EmbeddedBroker(data_dir, port=0, java_home=java_home, brief=True))
         return brokers[-1]
 
     yield make

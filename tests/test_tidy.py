@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sharing import LONGEST
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "streams").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -156,3 +158,7 @@ def test_every_domain_module_has_its_test() -> None:
     modules = {path.stem for path in DOMAIN} - {"__init__"}
     tested = {p.stem.removeprefix("test_") for p in (ROOT / "tests/domain").glob("test_*.py")}
     assert modules <= tested, f"without a test: {sorted(modules - tested)}"
+
+
+def test_what_begins_first_is_there() -> None:
+    assert [share for share in LONGEST if not (ROOT / share).exists()] == []

@@ -109,6 +109,7 @@ def run(plan: Plan, data_dir: Path) -> Report:
             port=0,
             java_home=os.environ.get("JAVA_HOME"),
             proxies=network.ports,
+            brief=True,
         )
         journal = Journal()
         disk = _small_disk(plan, broker, journal)

@@ -80,6 +80,7 @@ class DemoSystem:
             port=0,
             heap_mb=self._user.broker_heap_mb,
             java_home=self._user.java_home,
+            brief=True,
         )
         self._run: Run | None = None
         self.reference = Reference()

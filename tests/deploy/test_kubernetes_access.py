@@ -126,7 +126,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    broker = EmbeddedBroker(folder / "broker", port=0, secure=True)
+    broker = EmbeddedBroker(folder / "broker", port=0, secure=True, brief=True)
     broker.start()
     try:
         admin = AdminClient(
