@@ -31,6 +31,8 @@ $(STAMP): $(LOCK) pyproject.toml hatch_build.py
 	  --require-hashes --no-deps --requirement $(LOCK)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
 	  --no-deps --no-build-isolation --editable .
+	@echo "Making machine code of the hot path, 20 to 60 s ..."
+	@$(BIN)/python -c 'from streams.stages.match import warm_up; warm_up()'
 	@touch $@
 	@echo "Ready. Try: make demo"
 

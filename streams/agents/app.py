@@ -31,6 +31,7 @@ from streams.settings import Clock
 from streams.stages.compliance.partition import CompliancePartition, make_teller
 from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.match.partition import MatchPartition
+from streams.stages.match.warm_up import warm_up
 from streams.stages.rate import RatePartition
 from streams.stages.rollup import RollupPartition
 from streams.stages.stage import Stage
@@ -64,6 +65,7 @@ class StageDefinition:
         heartbeats: Whether its input gets heartbeats, with `clock = wall`.
         truncates: Whether its input is read by it alone, and deleted once it is committed.
         paces: Whether its partitions wait for each other in stream time.
+        prepare: What a worker does before it takes partitions.
         joins: All that it reads, where that is several topics: their partitions are numbered through.
 
     """
@@ -73,6 +75,7 @@ class StageDefinition:
     heartbeats: bool = False
     truncates: bool = False
     paces: bool = False
+    prepare: Callable[[], None] = lambda: None
     joins: tuple[str, ...] = ()
 
     @property
@@ -111,7 +114,7 @@ def _compliance(number: int, context: StageContext, history: ReferenceHistory) -
 
 
 TOPOLOGY: Final[Mapping[str, StageDefinition]] = {
-    "match": StageDefinition(SHIPMENTS, _match, heartbeats=True, paces=True),
+    "match": StageDefinition(SHIPMENTS, _match, heartbeats=True, paces=True, prepare=warm_up),
     "rate": StageDefinition(COUNTS, _rate, truncates=True),
     "rollup": StageDefinition(TOTALS, _rollup, truncates=True),
     COMPLIANCE: StageDefinition(RATES, _compliance, joins=COMPLIANCE_INPUTS),

@@ -129,6 +129,7 @@ class StagePlan:
         heartbeats: Whether to write heartbeats into the input.
         truncates: Whether the input is read by this stage alone, and deleted once it is committed.
         paces: Whether partitions wait for each other in stream time.
+        prepare: Called before partitions are taken; may take a minute.
 
     """
 
@@ -138,6 +139,7 @@ class StagePlan:
     heartbeats: bool = False
     truncates: bool = False
     paces: bool = False
+    prepare: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,7 @@ class Runner:
             ClusterError: Kafka refuses us.
 
         """
+        self._plan.prepare()
         self._reference.load(lambda: self._stopping)
         self._producer.init()
         self._consumer.join()

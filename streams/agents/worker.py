@@ -230,6 +230,7 @@ class _Worker:
             heartbeats=definition.heartbeats and config.clock == "wall",
             truncates=definition.truncates,
             paces=definition.paces,
+            prepare=definition.prepare,
         )
         runner = self._runner(definition, history)(
             plan,

@@ -1,15 +1,24 @@
 """What time will bring about: panes that mature and close, closed parcels that are forgotten.
 
-A queue by instant over whole panes, so that it costs a parcel one entry in a list. What is entered twice
-or has changed since is harmless: whoever is called looks at the parcel as it is then.
+A queue by instant over whole panes, so that it costs a parcel eight bytes. Open parcels are named by the
+slots of their entries, closed ones by their hashes. What is entered twice, or has changed since, is harmless:
+whoever is called looks at the parcel as it is then.
 """
 
+from array import array
+from collections.abc import Iterator
 from enum import IntEnum
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
 
 from streams.domain.policy import Policy
 from streams.domain.window import pane_end_ms
+from streams.stages.columns import Int64s
+
+Queue: TypeAlias = "array[int]"
+"""Slots of one pane, or hashes, in the order in which they were entered; whoever appends has entered one."""
 
 NEVER_MS: Final = 1 << 62
 
@@ -32,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Agenda:
-    """The keys of each pane, by what is to be done with them, and when that is."""
+    """The parcels of each pane, by what is to be done with them, and when that is."""
 
     def __init__(self, policy: Policy) -> None:
         """Start with nothing to do."""
@@ -40,9 +49,9 @@ class Agenda:
         self._final_close_ms = policy.final_close_ms
         self._kept_ms = policy.closed_kept_ms
         self._due: list[Event] = []
-        self.collected: dict[int, list[bytes]] = {}
-        self.uncollected: dict[int, list[bytes]] = {}
-        self.closed: dict[int, list[int]] = {}
+        self.collected: dict[int, Queue] = {}
+        self.uncollected: dict[int, Queue] = {}
+        self.closed: dict[int, Queue] = {}
 
     @property
     def next_ms(self) -> int:
@@ -57,31 +66,52 @@ class Agenda:
         """Have something done at an instant."""
         heappush(self._due, Event(due_ms, what, pane))
 
-    def enter_collected(self, pane: int, key: bytes) -> None:
-        """Have a collected parcel looked at when its pane matures and when it closes."""
-        self.queue_of(pane).append(key)
-
-    def queue_of(self, pane: int) -> list[bytes]:
-        """Return the keys of a pane's collected parcels; whoever appends to it has entered one."""
-        keys = self.collected.get(pane)
-        if keys is None:
-            keys = self.collected[pane] = []
+    def collected_in(self, pane: int) -> Queue:
+        """Return the slots of collected parcels to be looked at when their pane matures and closes."""
+        queue = self.collected.get(pane)
+        if queue is None:
+            queue = self.collected[pane] = array("q")
             self.enter(pane_end_ms(pane) + self._grace_ms, Due.MATURE, pane)
             self.enter(pane_end_ms(pane) + self._final_close_ms, Due.CLOSE, pane)
-        return keys
+        return queue
 
-    def enter_uncollected(self, pane: int, key: bytes) -> None:
-        """Have a parcel without a collection looked at when it is to be given up."""
-        keys = self.uncollected.get(pane)
-        if keys is None:
-            keys = self.uncollected[pane] = []
+    def uncollected_in(self, pane: int) -> Queue:
+        """Return the slots of parcels without a collection, to be given up when their pane closes."""
+        queue = self.uncollected.get(pane)
+        if queue is None:
+            queue = self.uncollected[pane] = array("q")
             self.enter(pane_end_ms(pane) + self._final_close_ms, Due.CLOSE, pane)
-        keys.append(key)
+        return queue
 
-    def enter_closed(self, pane: int, closed: int) -> None:
-        """Have a closed parcel forgotten when its time has come."""
-        hashes = self.closed.get(pane)
-        if hashes is None:
-            hashes = self.closed[pane] = []
+    def closed_in(self, pane: int) -> Queue:
+        """Return the hashes of closed parcels, to be forgotten when their time has come."""
+        queue = self.closed.get(pane)
+        if queue is None:
+            queue = self.closed[pane] = array("q")
             self.enter(pane_end_ms(pane) + self._kept_ms, Due.FORGET, pane)
-        hashes.append(closed)
+        return queue
+
+
+def enter(queue: Queue, some: Int64s) -> None:
+    """Add slots or hashes to a queue."""
+    queue.frombytes(some.tobytes())
+
+
+def queued(queue: "Queue | None") -> Int64s:
+    """Return what stands in a queue, which may be none, as a column of its own."""
+    return np.array(() if queue is None else queue, np.int64)
+
+
+def by_pane(panes: Int64s, queued: Int64s) -> Iterator[tuple[int, Int64s]]:
+    """Yield each pane with what belongs to it, in its order."""
+    if not len(panes):
+        return
+    first = int(panes[0])
+    if (panes == first).all():
+        yield first, queued
+        return
+    order = np.argsort(panes, kind="stable")
+    panes, queued = panes[order], queued[order]
+    starts = np.flatnonzero(np.diff(panes)) + 1
+    for some, of in zip(np.split(panes, starts), np.split(queued, starts), strict=True):
+        yield int(some[0]), of

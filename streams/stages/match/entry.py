@@ -1,14 +1,16 @@
-"""How a parcel lies in the match stage's memory and in its state log: a few bytes of one of five forms.
+"""How a parcel lies in the match stage's memory and in its state log: a few bytes of one of six forms.
 
-Nine parcels of ten are collected once, registered once or covered by an agreement, and scanned at a hub
-once. They are packed in the four short forms, which the stage makes and reads without a Python object
-for the parcel; everything else is a whole `Parcel` in the general form. `unpack` reads every form, so
-the short ones are only ever a faster way to write the same thing, and a property test holds them to that.
+Nine parcels of ten are collected once, registered once or twice, or covered by an agreement, and scanned at a
+hub once. They are packed in the five short forms, which the stage makes and reads without a Python object for
+the parcel; everything else is a whole `Parcel` in the general form. `unpack` reads every form, so the short
+ones are only ever a faster way to write the same thing, and a property test holds them to that.
 
     C  collected, uncovered      cell, ms in pane, hub delay, source | id
     A  the same, covered by an agreement from the instant of collection
     R  registered only           time, outlet | recorded_at, upload delay, backdated | registration id
     B  collected and registered  what C has, then what R has after its outlet
+    D  the same, registered twice  what C has, then upload, length of the id and id of the first
+                                 registration, then upload and id of the second
     P  anything else             msgpack of the `Parcel`
 
 Delays are in milliseconds; the hub's is from the collection, plus one, and 0 where there was no scan.
@@ -20,7 +22,6 @@ from struct import Struct
 from typing import Final
 
 import msgspec
-import numpy as np
 
 from streams.domain.category import EXEMPT_CATEGORIES
 from streams.domain.cell import (
@@ -37,44 +38,35 @@ from streams.domain.window import PANE_MS
 COLLECTED: Final = ord("C")
 AGREED: Final = ord("A")
 BOTH: Final = ord("B")
+DUPLICATED: Final = ord("D")
 REGISTERED: Final = ord("R")
 GENERAL: Final = ord("P")
 
 COLLECTED_LAYOUT: Final = Struct("<BqIIHB")
-"""form, cell, ms in pane, hub delay, source, length of the id; the id follows, in B the rest of R."""
-COLLECTED_DTYPE: Final = np.dtype(
-    [
-        ("form", "u1"),
-        ("cell", "<i8"),
-        ("in_pane_ms", "<u4"),
-        ("hub_delay", "<u4"),
-        ("source", "<u2"),
-        ("id_length", "u1"),
-    ]
-)
-"""The same for many at once."""
+"""form, cell, ms in pane, hub delay, source, length of the id; the id follows, in B and D the uploads."""
+IN_PANE_AT: Final = 9
+SOURCE_AT: Final = 17
+ID_LENGTH_AT: Final = 19
+COLLECTED_END: Final = COLLECTED_LAYOUT.size
+"""Where the parts of what has been collected lie, and its id begins."""
 PLACE_LAYOUT: Final = Struct("<qI")
 """Cell and ms in pane, from PLACE_AT on, of what has been collected."""
 PLACE_AT: Final = 1
-HUB_LAYOUT: Final = Struct("<I")
 HUB_AT: Final = 13
 """Where the hub delay lies in what has been collected: behind form, cell and ms in pane."""
-HUB_END: Final = HUB_AT + HUB_LAYOUT.size
 
 CLAIM_LAYOUT: Final = Struct("<BqH")
 """form, time, outlet: how R begins. What a registration claims matters only until the collection."""
+OUTLET_AT: Final = 9
 CLAIM_END: Final = CLAIM_LAYOUT.size
 UPLOAD_LAYOUT: Final = Struct("<qIB")
 """recorded_at, upload delay, backdated; the registration id follows."""
-UPLOAD_DTYPE: Final = np.dtype([("recorded_ms", "<i8"), ("delay_ms", "<u4"), ("backdated", "u1")])
-"""The same for many at once."""
-
-assert COLLECTED_DTYPE.itemsize == COLLECTED_LAYOUT.size
-assert UPLOAD_DTYPE.itemsize == UPLOAD_LAYOUT.size
+UPLOAD_END: Final = UPLOAD_LAYOUT.size
 
 DELAY_MAX_MS: Final = 2**32 - 2
 ID_BYTES_MAX: Final = 255
 SOURCES_MAX: Final = 2**16
+_REGISTRATIONS_MAX: Final = 2
 
 _decode_general: Final = msgspec.msgpack.Decoder(Parcel).decode
 _encode_general: Final[Callable[[object], bytes]] = msgspec.msgpack.Encoder().encode
@@ -93,13 +85,11 @@ def pack(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes
 
 def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -> bytes | None:
     owner, registrations = parcel.owner, parcel.registrations
-    if len(registrations) > 1:
-        return None
-    registered = _packed_upload(registrations[0]) if registrations else None
-    if registrations and registered is None:
+    registered = _packed_uploads(registrations)
+    if registered is None:
         return None
     if owner is None:
-        if registered is None or parcel.hub_ms is not None:
+        if len(registrations) != 1 or parcel.hub_ms is not None:
             return None
         first = registrations[0]
         return CLAIM_LAYOUT.pack(REGISTERED, first.time_ms, first.outlet) + registered
@@ -118,11 +108,25 @@ def _pack_short(parcel: Parcel, number_of_source: Callable[[str], int | None]) -
     source = number_of_source(owner.source)
     if source is None or len(record_id) > ID_BYTES_MAX:
         return None
-    form = BOTH if registered is not None else AGREED if agreed else COLLECTED
+    form = (AGREED if agreed else COLLECTED, BOTH, DUPLICATED)[len(registrations)]
     head = COLLECTED_LAYOUT.pack(
         form, owner.cell, owner.time_ms % PANE_MS, hub_delay, source, len(record_id)
     )
-    return head + record_id + (registered or b"")
+    return head + record_id + registered
+
+
+def _packed_uploads(registrations: Sequence[Registration]) -> bytes | None:
+    """Return what the short forms hold of the registrations of a parcel; None if they cannot."""
+    packed = [_packed_upload(registration) for registration in registrations[:_REGISTRATIONS_MAX]]
+    if len(registrations) > _REGISTRATIONS_MAX or None in packed:
+        return None
+    if len(registrations) < _REGISTRATIONS_MAX:
+        return b"".join(filter(None, packed))
+    first, second = filter(None, packed)
+    length = len(first) - UPLOAD_END
+    if length > ID_BYTES_MAX:
+        return None
+    return first[:UPLOAD_END] + bytes([length]) + first[UPLOAD_END:] + second
 
 
 def _packed_upload(registration: Registration) -> bytes | None:
@@ -152,10 +156,16 @@ def unpack(entry: bytes, sources: Sequence[str]) -> Parcel:
     if form == AGREED:
         owner.cover_ms = owner.time_ms
     parcel = _collected(owner, hub_delay)
+    # What a registration claimed matters only while nothing has been collected, so the forms have no
+    # room for it.
     if form == BOTH:
-        # What the registration claimed matters only while nothing has been collected, so the form
-        # has no room for it.
         parcel.registrations.append(_registration(entry[id_end:], owner.time_ms, 0))
+    elif form == DUPLICATED:
+        length_at = id_end + UPLOAD_END
+        second_at = length_at + 1 + entry[length_at]
+        first = entry[id_end:length_at] + entry[length_at + 1 : second_at]
+        for upload in (first, entry[second_at:]):
+            parcel.registrations.append(_registration(upload, owner.time_ms, 0))
     return parcel
 
 

@@ -1,64 +1,40 @@
-"""The hot path of the whole program: nine records of ten, joined without an object for their parcel.
+"""Takes a batch into a partition: what is ordinary by machine code, the rest by the rule.
 
 A batch is read as columns (`rows`) and cut into runs within which time brings nothing about (`runs`), and
-what a run needs beside the state is computed for all of it at once: units, cells, ticks, packed entries.
-What is left is one loop with a dictionary look-up and a few bytes put together per record. It knows six
-cases: a first collection, covered by an agreement or not, a first registration, each of them after the
-other, and a hub's scan of what was collected. Whatever else a record may be, and whatever else may be known
-of its waybill, is left to `Waybills.take`, which is the rule; a property test holds the two together.
+what a run needs beside the state is computed for all of it at once: units, cells, ticks. The loop that is
+left is machine code (`joining`), which hands every record that is not ordinary to `Waybills.take`, the rule.
 `make bench` shows what each step costs.
 """
 
-from array import array
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
-from streams.domain.cell import PANE_BITS, PANE_MASK, UNIT_SHIFT, Counter
+from streams.domain.cell import PANE_BITS, UNIT_SHIFT, Counter
 from streams.domain.window import PANE_MS, TICK_MS
 from streams.records.rejects import Refused, Reject
-from streams.stages.columns import Array, Int64s
-from streams.stages.match.entry import (
-    AGREED,
-    BOTH,
-    CLAIM_END,
-    CLAIM_LAYOUT,
-    COLLECTED,
-    COLLECTED_DTYPE,
-    DELAY_MAX_MS,
-    HUB_AT,
-    HUB_END,
-    HUB_LAYOUT,
-    PLACE_AT,
-    PLACE_LAYOUT,
-    REGISTERED,
-    UPLOAD_LAYOUT,
-)
+from streams.stages.columns import Bools, Int64s
+from streams.stages.match.agenda import by_pane, enter
+from streams.stages.match.entry import AGREED, COLLECTED
+from streams.stages.match.native import joining, scan
+from streams.stages.match.native.scan import Matrix
 from streams.stages.match.rows import Rows, read
 from streams.stages.match.runs import Cutter, Run
 from streams.stages.match.waybills import Waybills
 from streams.stages.stage import Batch
 
-RUN_MIN: Final = 24
-"""Shorter runs are left to the rule: preparing the columns costs as much as some twenty records."""
+RUN_MIN: Final = 4
+"""Shorter runs are left to the rule: preparing the columns costs as much as three records by the rule."""
 CHUNK: Final = 1_000
-"""Rows that are read at once: their records and columns fit the processor's cache beside each other."""
+"""Rows that are read at once: their bytes and columns fit the processor's cache beside each other."""
 
 _ELIGIBLE: Final = int(Counter.ELIGIBLE)
 _ON_TIME: Final = int(Counter.COVERED_ON_TIME)
 _LATE: Final = int(Counter.COVERED_LATE)
+_DUPLICATES: Final = int(Counter.DUPLICATES)
 _BACKDATED: Final = int(Counter.BACKDATED)
-_OWNED: Final = frozenset({COLLECTED, AGREED, BOTH})
-_BOTH: Final = bytes([BOTH])
-
-# What a row is to the loop.
-_SKIPPED: Final = 0
-_COLLECTION: Final = 1
-_REGISTRATION: Final = 2
-_SCAN: Final = 3
-_OTHER: Final = 4
+_ENTERED: Final = [joining.QUEUED, joining.CLAIMED, joining.FOUND]
 
 
 def run(waybills: Waybills, batch: Batch, *, run_min: int = RUN_MIN) -> list[Reject]:
@@ -71,7 +47,7 @@ def run(waybills: Waybills, batch: Batch, *, run_min: int = RUN_MIN) -> list[Rej
         rows, rejects = read(waybills, _part(batch, start, start + CHUNK))
         _Joiner(waybills, rows, rejects).join_all(run_min)
         rejects.sort(key=lambda reject: reject.index)
-        waybills.ratio.add(rows.sources, rejects)
+        waybills.ratio.add(rows.seen, rejects)
         refused += [replace(reject, index=start + reject.index) for reject in rejects]
     return refused
 
@@ -85,27 +61,6 @@ def _part(batch: Batch, start: int, end: int) -> Batch:
     )
 
 
-class _Plan(NamedTuple):
-    """What the loop wants to know of each row of a run.
-
-    Attributes:
-        kinds: What it is to the loop.
-        parts: A collection's whole entry, a registration's end of one.
-        panes: A collection's pane.
-        cells: A collection's cell.
-        floor: First pane of which no parcel may have closed.
-        mature_before: First pane that is not mature.
-
-    """
-
-    kinds: Array
-    parts: list[bytes]
-    panes: Int64s
-    cells: Int64s
-    floor: int
-    mature_before: int
-
-
 class _Joiner:
     """Takes the rows of one batch into a partition, run by run."""
 
@@ -117,7 +72,7 @@ class _Joiner:
 
     def join_all(self, run_min: int) -> None:
         """Take in all rows, in their order."""
-        row, end = 0, len(self._rows.keys)
+        row, end = 0, len(self._rows.kinds)
         while row < end:
             if self._rows.skipped[row]:
                 row = self._join_plainly(row, row + 1)
@@ -148,10 +103,10 @@ class _Joiner:
         rows, lookup = self._rows, self._waybills.lookup
         if not lookup.after_ms < now_ms <= lookup.until_ms:
             lookup.use_at(now_ms)
-        record, received_ms = rows.records[row], int(rows.received_ms[row])
-        when = int(rows.time_ms[row]), int(rows.recorded_ms[row]), received_ms, now_ms
+        record, received_ms = rows.record(row), int(rows.received_ms[row])
+        when = int(rows.time_ms[row]), int(rows.read[scan.RECORDED, row]), received_ms, now_ms
         try:
-            self._waybills.take(record, rows.keys[row], when)
+            self._waybills.take(record, rows.batch.keys[row], when)
         except Refused as refusal:
             self._rejects.append(Reject(row, refusal.code, refusal.path, record.source))
             return False
@@ -189,200 +144,124 @@ class _Joiner:
             waybills.watermark_ms = watermark_ms
         return end
 
-    def _plan(self, run: Run) -> _Plan:
+    def _plan(self, run: Run) -> joining.Run:
         rows, policy = self._rows, self._waybills.policy
-        start, size = run.start, run.end - run.start
-        kinds = np.full(size, _OTHER, np.uint8)
-        kinds[rows.skipped[start : run.end]] = _SKIPPED
+        here, size = slice(run.start, run.end), run.end - run.start
         sure = run.sure[:size]
         now_ms = int(run.now_ms[:size].max(where=sure, initial=0))
         floor = (now_ms - policy.final_close_ms) // PANE_MS
         mature_before = (self._waybills.watermark_ms - policy.grace_alert_ms) // PANE_MS
-        panes = rows.time_ms[start : run.end] // PANE_MS
-        parts = [b""] * size
+        plan: Matrix = np.zeros((joining.PLANNED, size), np.int64)
+        kinds, panes = plan[joining.KIND], plan[joining.PANE]
+        kinds[:] = rows.kinds[here]
+        np.floor_divide(rows.time_ms[here], PANE_MS, out=panes)
+        collected = kinds == scan.COLLECTED
+        fits = sure & (panes >= floor)
+        kinds[(kinds == scan.REGISTERED) & ~fits] = scan.UNREAD
+        kinds[collected & ~(fits & (panes >= mature_before))] = scan.UNREAD
+        plan[joining.FORM] = COLLECTED
+        self._plan_agreed(run, plan)
+        units = self._cutter.units[here]
+        plan[joining.CELL] = (units | rows.bits[here] | self._scopes(run, kinds)) << PANE_BITS
+        plan[joining.CELL] |= panes
+        plan[joining.SOURCE] = rows.sources[here]
+        plan[joining.OUTLET] = units >> UNIT_SHIFT
+        plan[joining.DELAY] = rows.delay_ms[here]
+        plan[joining.BACKDATED] = rows.backdated[here]
+        return joining.Run(rows.text, rows.read, rows.hashes, plan, run.start, floor, mature_before)
 
-        scans = rows.scans[slice(*np.searchsorted(rows.scans, (start, run.end)))] - start
-        kinds[scans] = _SCAN
-        some = rows.registrations
-        first, behind = np.searchsorted(some.rows, (start, run.end))
-        places = some.rows[first:behind] - start
-        kinds[places[sure[places] & (panes[places] >= floor)]] = _REGISTRATION
-        for place, end in zip(places.tolist(), some.ends[first:behind], strict=True):
-            parts[place] = end
-        plan = _Plan(kinds, parts, panes, np.zeros(size, np.int64), floor, mature_before)
-        self._plan_collections(run, plan)
-        return plan
-
-    def _plan_collections(self, run: Run, plan: _Plan) -> None:
-        some, waybills = self._rows.collections, self._waybills
-        first, behind = np.searchsorted(some.rows, (run.start, run.end))
-        here = some.rows[first:behind]
-        places = here - run.start
-        panes = plan.panes[places]
-        fits = run.sure[places] & (panes >= max(plan.floor, plan.mature_before))
-        forms = np.full(len(places), COLLECTED, np.uint8)
-        lookup, records = waybills.lookup, some.records
-        for at in some.agreed[slice(*np.searchsorted(some.agreed, (first, behind)))].tolist():
-            time_ms = int(self._rows.time_ms[some.rows[at]])
-            if lookup.covers_at_once(records[at].agreement_id, time_ms):
-                forms[at - first] = AGREED
+    def _plan_agreed(self, run: Run, plan: Matrix) -> None:
+        """Plan those that an agreement covers at once; others that name one are left to the rule."""
+        rows, lookup = self._rows, self._waybills.lookup
+        for row in rows.agreed[slice(*np.searchsorted(rows.agreed, (run.start, run.end)))].tolist():
+            if lookup.covers_at_once(rows.agreement(row), int(rows.time_ms[row])):
+                plan[joining.FORM, row - run.start] = AGREED
             else:
-                fits[at - first] = False
-        groups = self._cutter.units[here] | some.bits[first:behind]
+                plan[joining.KIND, row - run.start] = scan.UNREAD
+
+    def _scopes(self, run: Run, kinds: Int64s) -> Int64s:
+        """Return the bits of the destination-scoped periods that each collection falls under."""
+        rows, lookup = self._rows, self._waybills.lookup
+        scopes: Int64s = np.zeros(len(kinds), np.int64)
         if lookup.scoped:
-            for at in np.flatnonzero(fits).tolist():
-                time_ms = int(self._rows.time_ms[here[at]])
-                groups[at] |= lookup.scope_of(records[first + at], time_ms)
-        cells = plan.cells[places] = groups << PANE_BITS | panes
-        heads = np.zeros(len(places), COLLECTED_DTYPE)
-        heads["form"] = forms
-        heads["cell"] = cells
-        heads["in_pane_ms"] = self._rows.time_ms[here] % PANE_MS
-        heads["source"] = some.sources[first:behind]
-        heads["id_length"] = some.id_lengths[first:behind]
-        plan.kinds[places[fits]] = _COLLECTION
-        packed = heads.view(f"V{COLLECTED_DTYPE.itemsize}").tolist()
-        for place, head, end in zip(places.tolist(), packed, some.ids[first:behind], strict=True):
-            plan.parts[place] = head + end
+            for at in np.flatnonzero(kinds == scan.COLLECTED).tolist():
+                row = run.start + at
+                time_ms = int(rows.time_ms[row])
+                scopes[at] = lookup.scope_of(rows.outlet(row), rows.destination(row), time_ms)
+        return scopes
 
-    def _loop(self, run: Run, plan: _Plan) -> int:  # noqa: C901, PLR0912, PLR0915 - one loop on purpose, see above
+    def _loop(self, run: Run, plan: joining.Run) -> int:
         """Join the rows of a run, count what has changed; return the row after the last taken."""
-        waybills, agenda = self._waybills, self._waybills.agenda
-        entries, dirty, closed = waybills.entries, waybills.dirty, waybills.closed
-        find, place_of = entries.get, PLACE_LAYOUT.unpack_from
-        floor, mature_before = plan.floor, plan.mature_before
-        changes = _Changes()
-        count_new, count_covered = changes.new.append, changes.covered.append
-        note_cell, note_ms = changes.cells.append, changes.collected_ms.append
-        queue: list[bytes] = []
-        queue_pane = -1
-
-        kinds, panes = plan.kinds.tolist(), plan.panes.tolist()
-        keys: Sequence[bytes] = self._rows.keys[run.start : run.end]  # type: ignore[assignment]  # None is of _OTHER
-        behind = run.end
-        columns = zip(range(run.start, run.end), kinds, keys, plan.parts, panes, strict=True)
-        for row, kind, key, part, pane in columns:
-            if kind == _REGISTRATION:
-                entry = find(key)
-                if entry is None:
-                    if not (closed and waybills.hash_of(key) in closed):
-                        claim = (
-                            int(self._rows.time_ms[row]),
-                            int(self._cutter.units[row]) >> UNIT_SHIFT,
-                        )
-                        entries[key] = dirty[key] = CLAIM_LAYOUT.pack(REGISTERED, *claim) + part
-                        agenda.enter_uncollected(pane, key)
-                        continue
-                elif entry[0] == COLLECTED:
-                    cell, in_pane_ms = place_of(entry, PLACE_AT)
-                    of = cell & PANE_MASK
-                    if of >= floor:
-                        entries[key] = dirty[key] = _BOTH + entry[1:] + part
-                        count_covered(row)
-                        note_cell(cell)
-                        note_ms(of * PANE_MS + in_pane_ms)
-                        if of < mature_before:
-                            waybills.take_back_missing(key)
-                        continue
-            elif kind == _COLLECTION:
-                entry = find(key)
-                if entry is None:
-                    if not (closed and waybills.hash_of(key) in closed):
-                        entries[key] = dirty[key] = part
-                        count_new(row)
-                        if pane != queue_pane:
-                            queue, queue_pane = agenda.queue_of(pane), pane
-                        queue.append(key)
-                        continue
-                elif entry[0] == REGISTERED and part[0] == COLLECTED:
-                    _, first_ms, _ = CLAIM_LAYOUT.unpack_from(entry)
-                    if first_ms // PANE_MS >= floor:
-                        entries[key] = dirty[key] = _BOTH + part[1:] + entry[CLAIM_END:]
-                        changes.met.append(row)
-                        changes.uploads.append(UPLOAD_LAYOUT.unpack_from(entry, CLAIM_END))
-                        agenda.enter_collected(pane, key)
-                        continue
-            elif kind == _SKIPPED:
-                continue
-            elif kind == _SCAN:
-                entry = find(key)
-                if entry is not None and entry[0] in _OWNED:
-                    scanned = self._scanned(entry, row, floor)
-                    if scanned is not None:
-                        if scanned is not entry:
-                            entries[key] = dirty[key] = scanned
-                        continue
-            if self._take_in_run(run, row):
-                behind = row + 1
+        waybills, size = self._waybills, run.end - run.start
+        changes: Matrix = np.empty((joining.CHANGES, size), np.int64)
+        counts: Int64s = np.zeros(joining.CHANGES, np.int64)
+        row = run.start
+        while row < run.end:
+            waybills.entries.make_room(run.end - row, (run.end - row) * joining.ROOM)
+            row = joining.join(
+                waybills.entries.arrays, waybills.closed.table, plan, row, changes, counts
+            )
+            self._enter(changes, counts)
+            if row == run.end:
                 break
-        self._count(run, plan, changes)
-        return behind
+            row += 1
+            if self._take_in_run(run, row - 1):
+                break
+        self._count(run, plan.plan, changes, counts)
+        return row
 
-    def _scanned(self, entry: bytes, row: int, floor: int) -> bytes | None:
-        """Return a collected parcel's entry after a hub's scan; None where the rule must see to it."""
-        cell, in_pane_ms = PLACE_LAYOUT.unpack_from(entry, PLACE_AT)
-        pane = cell & PANE_MASK
-        delay = int(self._rows.time_ms[row]) - pane * PANE_MS - in_pane_ms + 1
-        if pane < floor or not 0 < delay <= DELAY_MAX_MS:
-            return None
-        (hub,) = HUB_LAYOUT.unpack_from(entry, HUB_AT)
-        if hub and hub <= delay:
-            return entry
-        return entry[:HUB_AT] + HUB_LAYOUT.pack(delay) + entry[HUB_END:]
+    def _enter(self, changes: Matrix, counts: Int64s) -> None:
+        """Enter in the agenda what has been joined, and take back who is missing no longer."""
+        waybills, agenda = self._waybills, self._waybills.agenda
+        queued, claimed, found = counts[_ENTERED].tolist()
+        for slots, panes, count, queue_of in (
+            (joining.QUEUED, joining.QUEUED_PANE, queued, agenda.collected_in),
+            (joining.CLAIMED, joining.CLAIMED_PANE, claimed, agenda.uncollected_in),
+        ):
+            if count:
+                for pane, some in by_pane(changes[panes, :count], changes[slots, :count]):
+                    enter(queue_of(pane), some)
+        if found:
+            for key, _ in waybills.entries.pairs(changes[joining.FOUND, :found]):
+                waybills.take_back_missing(key)
+        counts[_ENTERED] = 0
 
-    def _count(self, run: Run, plan: _Plan, changes: "_Changes") -> None:
-        """Count what the loop has changed."""
+    def _count(self, run: Run, plan: Matrix, changes: Matrix, counts: Int64s) -> None:
+        """Count what has been joined."""
         rows, ledger = self._rows, self._waybills.ledger
         grace_ms = self._waybills.policy.grace_alert_ms
         ticks = -(-run.now_ms // TICK_MS)
-        new = np.array(changes.new)
-        if len(new):
-            at = new - run.start
-            cells = plan.cells[at]
-            ledger.add(ticks[at], cells, _ELIGIBLE)
-            agreed = np.array([plan.parts[place][0] == AGREED for place in at.tolist()], np.bool_)
-            if agreed.any():
-                ledger.add(ticks[at[agreed]], cells[agreed], _ON_TIME)
-        covered = np.array(changes.covered)
-        if len(covered):
-            cells = np.array(changes.cells)
-            some = rows.registrations
-            of = np.searchsorted(some.rows, covered)
-            on_time = some.upload_ms[of] <= np.array(changes.collected_ms) + grace_ms
-            ledger.add(ticks[covered - run.start], cells, np.where(on_time, _ON_TIME, _LATE))
-            backdated = some.backdated[of]
+        cells = plan[joining.CELL]
+        at = changes[joining.NEW, : counts[joining.NEW]] - run.start
+        if len(at):
+            ledger.add(ticks[at], cells[at], _ELIGIBLE)
+            agreed = at[plan[joining.FORM, at] == AGREED]
+            if len(agreed):
+                ledger.add(ticks[agreed], cells[agreed], _ON_TIME)
+        covered = changes[joining.COVERED : joining.COVERED_MS + 1, : counts[joining.COVERED]]
+        of, where, collected_ms = covered
+        if len(of):
+            upload_ms = rows.read[scan.RECORDED, of] + rows.delay_ms[of]
+            late = upload_ms > collected_ms + grace_ms
+            self._add_covered(ticks[of - run.start], where, late=late, backdated=rows.backdated[of])
+        of, upload_ms, backdated = changes[
+            joining.MET : joining.MET_BACKDATED + 1, : counts[joining.MET]
+        ]
+        if len(of):
+            at = of - run.start
+            ledger.add(ticks[at], cells[at], _ELIGIBLE)
+            late = upload_ms > rows.time_ms[of] + grace_ms
+            self._add_covered(ticks[at], cells[at], late=late, backdated=backdated != 0)
+
+        of, where = changes[joining.AGAIN : joining.AGAIN_CELL + 1, : counts[joining.AGAIN]]
+        if len(of):
+            ledger.add(ticks[of - run.start], where, _DUPLICATES)
+            backdated = rows.backdated[of]
             if backdated.any():
-                ledger.add(ticks[covered - run.start][backdated], cells[backdated], _BACKDATED)
-        met = np.array(changes.met, np.intp)
-        if len(met):
-            at = met - run.start
-            uploads = np.array(changes.uploads, np.int64)
-            on_time = uploads[:, 0] + uploads[:, 1] <= rows.time_ms[met] + grace_ms
-            ledger.add(ticks[at], plan.cells[at], _ELIGIBLE)
-            ledger.add(ticks[at], plan.cells[at], np.where(on_time, _ON_TIME, _LATE))
-            backdated = uploads[:, 2] > 0
-            if backdated.any():
-                ledger.add(ticks[at[backdated]], plan.cells[at[backdated]], _BACKDATED)
+                ledger.add(ticks[of - run.start][backdated], where[backdated], _BACKDATED)
 
-
-class _Changes:
-    """What a run has changed of the short forms, by row.
-
-    Attributes:
-        new: First collections.
-        covered: First registrations of what had been collected, and
-        cells, collected_ms: the cell of each collection and when it was.
-        met: Collections of what had been registered, and
-        uploads: recorded_at, delay and backdated of each registration.
-
-    """
-
-    __slots__ = ("cells", "collected_ms", "covered", "met", "new", "uploads")
-
-    def __init__(self) -> None:
-        self.new = array("q")
-        self.covered = array("q")
-        self.cells = array("q")
-        self.collected_ms = array("q")
-        self.met: list[int] = []
-        self.uploads: list[tuple[int, int, int]] = []
+    def _add_covered(self, ticks: Int64s, cells: Int64s, *, late: Bools, backdated: Bools) -> None:
+        ledger = self._waybills.ledger
+        ledger.add(ticks, cells, np.where(late, _LATE, _ON_TIME))
+        if backdated.any():
+            ledger.add(ticks[backdated], cells[backdated], _BACKDATED)

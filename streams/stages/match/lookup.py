@@ -6,9 +6,9 @@ from streams.domain.cell import UNIT_SHIFT
 from streams.domain.parcel import Collection
 from streams.domain.period import EventPeriod, code_matches
 from streams.domain.window import TICK_MS, tick_at_or_after
-from streams.records.shipments import Collected
 from streams.reference.types import Outlet, Reference, ReferenceHistory
 from streams.stages.match.agenda import NEVER_MS
+from streams.stages.match.native.names import table_of
 
 UNKNOWN: Final = -1
 _REMEMBERED_MAX: Final = 100_000
@@ -29,6 +29,7 @@ class Lookup:
         after_ms: The version in use holds for instants after this ...
         until_ms: ... up to and including this. Instants outside need `use_at` first.
         units: An outlet's number, shifted to its place in a group, by outlet id.
+        names: The same for machine code.
         scoped: Whether any period names destinations.
         version_used: The newest version that was ever in use.
 
@@ -65,6 +66,7 @@ class Lookup:
             (outlet_id, outlet.number << UNIT_SHIFT)
             for outlet_id, outlet in reference.outlets.items()
         )
+        self.names = table_of(self.units)
         self._periods = [p for p in reference.periods if p.scope_bit is not None]
         self.scoped = bool(self._periods)
         self._periods_between: dict[tuple[str, str], list[EventPeriod]] = {}
@@ -77,9 +79,9 @@ class Lookup:
                 self._outlets.update({outlet.number: outlet for outlet in outlets.values()})
         return self._outlets[number]
 
-    def scope_of(self, record: Collected, time_ms: int) -> int:
+    def scope_of(self, outlet_id: str, destination_code: str | None, time_ms: int) -> int:
         """Return the bits of the destination-scoped periods that a collection falls under."""
-        between = record.outlet_id, record.destination_code or ""
+        between = outlet_id, destination_code or ""
         periods = self._periods_between.get(between)
         if periods is None:
             if len(self._periods_between) >= _REMEMBERED_MAX:

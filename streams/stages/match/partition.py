@@ -13,6 +13,7 @@ from streams.reference.types import ReferenceHistory
 from streams.stages.match import fast_path
 from streams.stages.match.hash_key import UNKEYED, HashKey
 from streams.stages.match.state import (
+    ENTRIES_AT_ONCE,
     Delta,
     Scalars,
     decode_delta,
@@ -118,7 +119,7 @@ class MatchPartition:
         drained.state = list(
             encode_delta(
                 self._scalars(),
-                self._waybills.dirty,
+                self._waybills.entries.told(ENTRIES_AT_ONCE),
                 closed=self._waybills.closed_new,
                 late=self._waybills.late_new,
                 sources=self._waybills.sources[self._committed_sources :],
@@ -144,7 +145,7 @@ class MatchPartition:
         """Yield the state in chunks; see `Stage.snapshot`."""
         return encode_delta(
             self._scalars(),
-            self._waybills.entries,
+            self._waybills.entries.everything(ENTRIES_AT_ONCE),
             closed=self._waybills.closed.items(),
             late=(
                 (closed, seen)
@@ -180,13 +181,8 @@ class MatchPartition:
         for source in delta.sources:
             self._waybills.source_numbers[source] = len(self._waybills.sources)
             self._waybills.sources.append(source)
-        for key, entry in delta.entries:
-            if entry:
-                self._waybills.entries[key] = entry
-            else:
-                self._waybills.entries.pop(key, None)
-        for closed, cell in delta.closed:
-            self._waybills.closed[closed] = cell
+        self._waybills.entries.put_many(delta.entries)
+        self._waybills.closed.set_many(*delta.closed)
         for closed, identity in delta.late:
             self._waybills.late.setdefault(closed, set()).add(identity)
         if delta.last:

@@ -11,6 +11,8 @@ import numpy as np
 from streams.domain.window import PANE_MS
 from streams.stages.columns import Bools, Int64s
 from streams.stages.match.lookup import UNKNOWN
+from streams.stages.match.native.names import numbers_of
+from streams.stages.match.native.scan import OUTLET
 from streams.stages.match.rows import Rows
 from streams.stages.match.waybills import Waybills
 
@@ -50,7 +52,7 @@ class Cutter:
         """Take a batch."""
         self._waybills: Final = waybills
         self._rows: Final = rows
-        self.units: Int64s = np.zeros(len(rows.keys), np.int64)
+        self.units: Int64s = np.zeros(len(rows.kinds), np.int64)
         self._units_of: object = None
         self._sure: Bools = rows.sound
 
@@ -84,13 +86,18 @@ class Cutter:
 
     def _place_units(self) -> None:
         """Look up the outlets in the version of the reference data that is in use."""
-        units = self._waybills.lookup.units
-        if units is not self._units_of:
-            self._units_of = units
-            rows = self._rows
-            numbers = map(units.__getitem__, rows.outlets)
-            self.units[rows.placed] = np.fromiter(numbers, np.int64, len(rows.outlets))
-            self._sure = rows.skipped | (rows.sound & (self.units != UNKNOWN))
+        lookup = self._waybills.lookup
+        if lookup.units is self._units_of:
+            return
+        self._units_of = lookup.units
+        rows, placed = self._rows, self._rows.placed
+        found = np.empty(len(placed), np.int64)
+        starts, lengths = rows.read[OUTLET, placed], rows.read[OUTLET + 1, placed]
+        numbers_of(lookup.names, rows.text, starts, lengths, UNKNOWN, found)
+        self.units[placed] = found
+        for row, outlet_id in rows.placed_otherwise.items():
+            self.units[row] = lookup.units[outlet_id]
+        self._sure = rows.skipped | (rows.sound & (self.units != UNKNOWN))
 
     def _times(self, received_ms: Int64s, sure: Bools) -> tuple[Int64s, Int64s]:
         """Return the latest receipt before each row and behind the last, and the watermarks."""

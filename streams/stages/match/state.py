@@ -6,19 +6,23 @@ so do entries, so each is a column of its own: the producer's compression does t
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import Final
 
 import msgspec
+import numpy as np
 
-FORMAT: Final = 3
-FORMATS_READ: Final = frozenset({2, FORMAT})
-"""In format 2 no scalars tell of a key: there was none."""
+from streams.stages.columns import Int64s
+from streams.stages.match.native.entries import Columns
+
+FORMAT: Final = 4
+FORMATS_READ: Final = frozenset({2, 3, FORMAT})
+"""In format 2 no scalars tell of a key: there was none. Before 4 no entry has form D."""
 COLUMN_BYTES_MAX: Final = 500_000
 """Bytes of keys and entries in one payload, which with its other columns stays under 900 KB."""
-_ENTRIES_AT_ONCE: Final = 6_000
+ENTRIES_AT_ONCE: Final = 6_000
 _PAIRS_AT_ONCE: Final = 10_000
 
 
@@ -64,8 +68,8 @@ class Delta:
 
     Attributes:
         last: Whether it is the last payload of its flush or snapshot; only then its watermark counts.
-        entries: Key and packed entry; an empty entry means that the key is gone.
-        closed: Hash and cell of parcels that closed.
+        entries: Keys and packed entries; one without length means that the key is gone.
+        closed: Hashes, with signs, and cells of parcels that closed.
         late: Hash of the parcel and of the record, for records that came after the close.
         sources: Names to append to the partition's table.
 
@@ -73,8 +77,8 @@ class Delta:
 
     last: bool
     scalars: Scalars
-    entries: Iterable[tuple[bytes, bytes]]
-    closed: Iterable[tuple[int, int]]
+    entries: Columns
+    closed: tuple[Int64s, Int64s]
     late: Iterable[tuple[int, int]]
     sources: Sequence[str]
 
@@ -86,7 +90,7 @@ _Columns = tuple[
 
 def encode_delta(
     scalars: Scalars,
-    entries: Mapping[bytes, bytes],
+    entries: Iterable[Columns],
     *,
     closed: Iterable[tuple[int, int]],
     late: Iterable[tuple[int, int]],
@@ -94,7 +98,7 @@ def encode_delta(
 ) -> Iterator[bytes]:
     """Yield the payloads that hold a flush or, of all entries, the whole state: at least one.
 
-    Each is under 900 KB. `entries` must not change while this runs.
+    Each is under 900 KB if each of `entries` has at most `ENTRIES_AT_ONCE` ones.
     """
     pieces: Iterator[_Columns] = zip_longest(
         _entry_columns(entries), _pair_columns(closed), _pair_columns(late)
@@ -121,24 +125,25 @@ def encode_delta(
         columns = following
 
 
-def _entry_columns(entries: Mapping[bytes, bytes]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
+def _entry_columns(entries: Iterable[Columns]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
     """Yield lengths and contents of keys and entries, a payload's worth at a time."""
-    keys, values = iter(entries), iter(entries.values())
-    while some := list(islice(keys, _ENTRIES_AT_ONCE)):
-        packed = list(islice(values, _ENTRIES_AT_ONCE))
-        yield from _cut(some, packed)
+    for columns in entries:
+        for piece in _cut(columns):
+            key_lengths, keys, lengths, packed = (column.tobytes() for column in piece)
+            yield key_lengths, keys, lengths, packed
 
 
-def _cut(keys: list[bytes], packed: list[bytes]) -> Iterator[tuple[bytes, bytes, bytes, bytes]]:
-    """Yield the columns of these entries, in halves of halves where they are too large together."""
-    joined_keys, joined = b"".join(keys), b"".join(packed)
-    if len(joined_keys) + len(joined) > COLUMN_BYTES_MAX and len(keys) > 1:
-        middle = len(keys) // 2
-        yield from _cut(keys[:middle], packed[:middle])
-        yield from _cut(keys[middle:], packed[middle:])
+def _cut(columns: Columns) -> Iterator[Columns]:
+    """Yield these columns, in halves of halves where they are too large together."""
+    count = len(columns.key_lengths)
+    if len(columns.keys) + len(columns.entries) <= COLUMN_BYTES_MAX or count == 1:
+        yield columns
         return
-    lengths = array("B", map(len, keys)).tobytes()
-    yield lengths, joined_keys, array("I", map(len, packed)).tobytes(), joined
+    middle = count // 2
+    key_lengths, keys, lengths, entries = columns
+    keys_at, at = int(key_lengths[:middle].sum(dtype=np.int64)), int(lengths[:middle].sum())
+    yield from _cut(Columns(key_lengths[:middle], keys[:keys_at], lengths[:middle], entries[:at]))
+    yield from _cut(Columns(key_lengths[middle:], keys[keys_at:], lengths[middle:], entries[at:]))
 
 
 def _pair_columns(pairs: Iterable[tuple[int, int]]) -> Iterator[tuple[bytes, bytes]]:
@@ -161,13 +166,15 @@ def decode_delta(payload: bytes) -> Delta:
     if packed.format not in FORMATS_READ:
         message = f"match.state has format {packed.format}, this program reads {FORMAT}"
         raise ValueError(message)
-    closed, cells = _column("Q", packed.closed), _column("Q", packed.closed_cells)
+    closed, cells = np.frombuffer(packed.closed, "<i8"), np.frombuffer(packed.closed_cells, "<i8")
+    if len(closed) != len(cells):
+        raise ValueError(_UNEQUAL)
     late, ids = _column("Q", packed.late), _column("Q", packed.late_ids)
     return Delta(
         last=packed.last,
         scalars=packed.scalars,
-        entries=_pairs(packed),
-        closed=list(zip(closed, cells, strict=True)),
+        entries=_columns_of(packed),
+        closed=(closed, cells),
         late=list(zip(late, ids, strict=True)),
         sources=packed.sources,
     )
@@ -179,17 +186,19 @@ def _column(typecode: str, data: bytes) -> "array[int]":
     return column
 
 
-def _pairs(packed: _Packed) -> list[tuple[bytes, bytes]]:
-    pairs = []
-    keys, entries = packed.keys, packed.entries
-    key_at = entry_at = 0
-    for key_length, entry_length in zip(
-        packed.key_lengths, _column("I", packed.entry_lengths), strict=True
-    ):
-        key_end, entry_end = key_at + key_length, entry_at + entry_length
-        pairs.append((keys[key_at:key_end], entries[entry_at:entry_end]))
-        key_at, entry_at = key_end, entry_end
-    if key_at != len(keys) or entry_at != len(entries):
-        message = "damaged payload of match.state: lengths do not add up"
-        raise ValueError(message)
-    return pairs
+_UNEQUAL: Final = "damaged payload of match.state: lengths do not add up"
+
+
+def _columns_of(packed: _Packed) -> Columns:
+    columns = Columns(
+        np.frombuffer(packed.key_lengths, np.uint8),
+        np.frombuffer(packed.keys, np.uint8),
+        np.frombuffer(packed.entry_lengths, "<u4"),
+        np.frombuffer(packed.entries, np.uint8),
+    )
+    key_lengths, keys, lengths, entries = columns
+    whole = len(key_lengths) == len(lengths)
+    whole &= key_lengths.sum(dtype=np.int64) == len(keys)
+    if not whole or lengths.sum(dtype=np.int64) != len(entries):
+        raise ValueError(_UNEQUAL)
+    return columns

@@ -8,9 +8,11 @@ counts do not depend on the order in which records less than `disorder_ms` apart
 close of their parcel lies between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from streams.domain import parcel as parcels
@@ -51,19 +53,14 @@ from streams.records.shipments import (
 )
 from streams.reference.types import ReferenceHistory
 from streams.stages.match import entry as packed
-from streams.stages.match.agenda import Agenda, Due
-from streams.stages.match.entry import (
-    AGREED,
-    BOTH,
-    COLLECTED,
-    GENERAL,
-    PLACE_AT,
-    PLACE_LAYOUT,
-    REGISTERED,
-    SOURCES_MAX,
-)
+from streams.stages.match.agenda import Agenda, Due, by_pane, enter, queued
+from streams.stages.match.entry import COLLECTED, PLACE_AT, PLACE_LAYOUT, SOURCES_MAX
 from streams.stages.match.ledger import Ledger
 from streams.stages.match.lookup import Lookup
+from streams.stages.match.native import joining
+from streams.stages.match.native.closed import Closed
+from streams.stages.match.native.entries import NONE, Entries, signed, unsigned
+from streams.stages.match.native.names import KnownSources
 from streams.stages.match.reject_ratio import RejectRatio
 from streams.stages.stage import Output
 
@@ -74,12 +71,13 @@ When = tuple[int, int, int, int]
 """A record's time, recorded_at and received_at, and max(received_at, watermark); milliseconds."""
 
 _CATEGORIES: Final = {int(category): category.name for category in Category}
-_COVERED_OR_UNCOLLECTED: Final = frozenset({AGREED, BOTH, REGISTERED})
 _BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 
 
 class Waybills:
     """Open and closed parcels, and what has changed since the last commit.
+
+    `hash_of` gives the hash by which a waybill is found, and remembered once its parcel has closed.
 
     The attributes without an underscore are for `fast_path`, which does the same faster, and for
     `partition`, which keeps them.
@@ -100,11 +98,13 @@ class Waybills:
         self.instants = INSTANTS
         self.lookup = Lookup(history)
         self.ratio = RejectRatio()
-        self.entries: dict[bytes, bytes] = {}
-        self.closed: dict[int, int] = {}
+        self.hash_of: Callable[[bytes], int] = partial(xxh3_64_intdigest, seed=hash_seed)
+        self.entries = Entries(self.hash_of)
+        self.closed = Closed()
         self.late: dict[int, set[int]] = {}
         self.sources: list[str] = []
         self.source_numbers: dict[str, int] = {}
+        self.known_sources = KnownSources()
         self.received_max_ms = 0
         self.watermark_ms = 0
         self._partition = partition
@@ -124,24 +124,32 @@ class Waybills:
     def requeue(self) -> None:
         """Build the queues from what is open and closed, then let time do what it has done."""
         self.forget_queues()
-        for closed, cell in list(self.closed.items()):
-            if self._forget_at(cell) > self.watermark_ms:
-                self.agenda.enter_closed(cell & PANE_MASK, closed)
+        hashes, cells = self.closed.columns()
+        for pane, some in by_pane(cells & PANE_MASK, hashes):
+            if pane_end_ms(pane) + self.policy.closed_kept_ms > self.watermark_ms:
+                enter(self.agenda.closed_in(pane), some)
             else:
-                del self.closed[closed]  # The log does not say who was forgotten.
-        for key, entry in self.entries.items():
-            if entry[0] in (COLLECTED, AGREED, BOTH):
-                self.agenda.enter_collected(int.from_bytes(entry[1:9], "little") & PANE_MASK, key)
-            else:
-                self._queue(key, packed.unpack(entry, self.sources))
+                self.closed.forget(some, pane)  # The log does not say who was forgotten.
+        slots = self.entries.slots()
+        panes = np.empty(len(slots), np.int64)
+        joining.survey(self.entries.arrays, slots, panes)
+        collected, general = panes >= 0, panes == NONE
+        for pane, some in by_pane(panes[collected], slots[collected]):
+            enter(self.agenda.collected_in(pane), some)
+        uncollected = ~collected & ~general
+        for pane, some in by_pane(-2 - panes[uncollected], slots[uncollected]):
+            enter(self.agenda.uncollected_in(pane), some)
+        for slot in slots[general].tolist():
+            parcel = packed.unpack(self.entries.entry(slot), self.sources)
+            self._queue(slot, self.entries.key(slot), parcel)
         self.note_new_reference()
         self.advance(self.watermark_ms)
-        for closed in self.late.keys() - self.closed.keys():
+        for closed in [closed for closed in self.late if closed not in self.closed]:
             del self.late[closed]
 
     def forget_changes(self) -> None:
         """Start anew to note what changes: all up to here is durable."""
-        self.dirty: dict[bytes, bytes] = {}
+        self.entries.forget_changes()
         self.ledger = Ledger()
         self.outputs: list[Output] = []
         self.closed_new: list[tuple[int, int]] = []
@@ -199,8 +207,7 @@ class Waybills:
         if self._close_at(parcel) > now_ms:
             return parcel
         # Ahead of the watermark, so the state log's reader would not close it by itself.
-        self.dirty[key] = b""
-        self._close(key, self._caught_up(key, parcel, now_ms))
+        self._close(key, self._caught_up(key, parcel, now_ms), tell=True)
         return None
 
     def _caught_up(self, key: bytes, parcel: Parcel, now_ms: int) -> Parcel:
@@ -230,11 +237,6 @@ class Waybills:
         """Return until when a parcel that closed in a cell is recognised."""
         return pane_end_ms(cell & PANE_MASK) + self.policy.closed_kept_ms
 
-    def _forget_closed(self, closed: int) -> None:
-        """Recognise a closed parcel no more; what comes of its waybill begins anew."""
-        self.closed.pop(closed, None)
-        self.late.pop(closed, None)
-
     def _check(self, record: Parcelled, key: bytes | None, when: When) -> int:
         """Return the number of the outlet that a record names, shifted; raises Refused."""
         time_ms, recorded_ms, received_ms, _ = when
@@ -262,12 +264,18 @@ class Waybills:
             id=record.id,
             outlet=unit >> UNIT_SHIFT,
             category=Category[record.parcel_category],
-            scope=self.lookup.scope_of(record, time_ms) if self.lookup.scoped else 0,
+            scope=self._scope_of(record, time_ms),
             agreement_id=(record.agreement_id or "") if waits else "",
             cover_ms=None,
         )
         collection.cover_ms = self.lookup.cover_by_agreement(collection)
         parcel.collect(collection)
+
+    def _scope_of(self, record: Collected, time_ms: int) -> int:
+        lookup = self.lookup
+        if not lookup.scoped:
+            return 0
+        return lookup.scope_of(record.outlet_id, record.destination_code, time_ms)
 
     def _registration(
         self, record: Registered, unit: int, time_ms: int, when: When
@@ -325,16 +333,16 @@ class Waybills:
                 self.ledger.count(tick, cell, counter, delta)
 
     def _keep(self, key: bytes, parcel: Parcel) -> None:
-        self.entries[key] = self.dirty[key] = packed.pack(parcel, self._number_of_source)
-        self._queue(key, parcel)
+        slot = self.entries.put(key, packed.pack(parcel, self._number_of_source))
+        self._queue(slot, key, parcel)
 
-    def _queue(self, key: bytes, parcel: Parcel) -> None:
+    def _queue(self, slot: int, key: bytes, parcel: Parcel) -> None:
         """Enter a parcel wherever time or a filing will look for it; stale entries there are harmless."""
         owner = parcel.owner
         if owner is None:
-            self.agenda.enter_uncollected(pane_of(parcels.closing_ms(parcel)), key)
+            self.agenda.uncollected_in(pane_of(parcels.closing_ms(parcel))).append(slot)
             return
-        self.agenda.enter_collected(pane_of(owner.time_ms), key)
+        self.agenda.collected_in(pane_of(owner.time_ms)).append(slot)
         if owner.agreement_id and owner.cover_ms is None:
             self._filings_awaited.setdefault(owner.agreement_id, set()).add(key)
 
@@ -382,28 +390,29 @@ class Waybills:
             elif event.what is Due.CLOSE:
                 self._close_pane(event.pane)
             elif event.what is Due.FORGET:
-                for closed in self.agenda.closed.pop(event.pane, ()):
-                    if self.closed.get(closed, -1) & PANE_MASK == event.pane:
-                        self._forget_closed(closed)
+                self._forget_closed(event.pane)
             else:
                 self._cover_awaiting(event.due_ms)
         self.watermark_ms = until_ms
 
+    def _forget_closed(self, pane: int) -> None:
+        """Recognise the closed parcels of a pane no more; what comes of their waybills begins anew."""
+        hashes = self.closed.forget(queued(self.agenda.closed.pop(pane, None)), pane)
+        if self.late:
+            for closed in unsigned(hashes):
+                self.late.pop(closed, None)
+
     def _mature(self, pane: int) -> None:
         """Report the parcels of a pane that are missing as it matures."""
-        keys = self.agenda.collected.get(pane, ())
-        entries = zip(keys, map(self.entries.get, keys), strict=True)
-        # A key may be entered twice.
-        uncovered = {
-            key: entry
-            for key, entry in entries
-            if entry is not None and entry[0] not in _COVERED_OR_UNCOLLECTED
-        }
-        for key, entry in uncovered.items():
+        entries, slots = self.entries, queued(self.agenda.collected.get(pane))
+        found = np.empty(len(slots), np.int64)
+        count = joining.uncovered(entries.arrays, slots, pane, found)
+        # A parcel may be entered twice.
+        once = np.array(list(dict.fromkeys(found[:count].tolist())), np.int64)
+        for key, entry in entries.pairs(once):
             if entry[0] == COLLECTED:
                 cell, in_pane_ms = PLACE_LAYOUT.unpack_from(entry, PLACE_AT)
-                if cell & PANE_MASK == pane:
-                    self.report_missing(key, cell, pane * PANE_MS + in_pane_ms)
+                self.report_missing(key, cell, pane * PANE_MS + in_pane_ms)
                 continue
             parcel = packed.unpack(entry, self.sources)
             owner = parcel.owner
@@ -412,25 +421,23 @@ class Waybills:
 
     def _close_pane(self, pane: int) -> None:
         """Close the parcels of a pane, and give up those of it that were never collected."""
-        for key in self.agenda.collected.pop(pane, ()):
-            entry = self.entries.get(key)
-            if entry is None:
-                continue
-            if entry[0] in (COLLECTED, AGREED, BOTH):
-                cell = int.from_bytes(entry[1:9], "little")
-                if cell & PANE_MASK == pane:
-                    self._remember_closed(key, cell)
-            elif entry[0] == GENERAL:
-                self._close_if_of(key, entry, pane)
-        for key in self.agenda.uncollected.pop(pane, ()):
-            entry = self.entries.get(key)
-            if entry is not None and entry[0] in (REGISTERED, GENERAL):
-                self._close_if_of(key, entry, pane)
+        slots = queued(self.agenda.collected.pop(pane, None))
+        hashes, cells, left = (np.empty(len(slots), np.int64) for _ in range(3))
+        count, rest = joining.close(self.entries.arrays, slots, pane, hashes, cells, left)
+        if count:
+            self.closed.set_many(hashes[:count], cells[:count])
+            enter(self.agenda.closed_in(pane), hashes[:count])
+        for slot in left[:rest].tolist():
+            self._close_if_of(slot, pane)
+        for slot in queued(self.agenda.uncollected.pop(pane, None)).tolist():
+            self._close_if_of(slot, pane)
 
-    def _close_if_of(self, key: bytes, entry: bytes, pane: int) -> None:
-        parcel = packed.unpack(entry, self.sources)
-        if pane_of(parcels.closing_ms(parcel)) == pane:
-            self._close(key, parcel)
+    def _close_if_of(self, slot: int, pane: int) -> None:
+        """Close the parcel that is in a slot now, if that is the pane of its close."""
+        if self.entries.is_in_use(slot):
+            parcel = packed.unpack(self.entries.entry(slot), self.sources)
+            if pane_of(parcels.closing_ms(parcel)) == pane:
+                self._close(self.entries.key(slot), parcel)
 
     def _close_at(self, parcel: Parcel) -> int:
         """Return the instant of a parcel's final close."""
@@ -440,36 +447,32 @@ class Waybills:
         """Return the instant of the final close of what happened at `time_ms`: with its whole pane."""
         return pane_end_ms(pane_of(time_ms)) + self._final_close_ms
 
-    def _close(self, key: bytes, parcel: Parcel) -> None:
-        """Close a parcel; count it as an orphan if it was registered and never collected."""
+    def _close(self, key: bytes, parcel: Parcel, *, tell: bool = False) -> None:
+        """Close a parcel; count it as an orphan if it was registered and never collected.
+
+        With `tell` the state log says so even if the parcel has not changed since the last commit.
+        """
         owner = parcel.owner
         if owner is not None:
-            self._remember_closed(key, owner.cell)
+            self._remember_closed(key, owner.cell, tell=tell)
             return
         cell = parcels.orphan_cell(parcel)
         if cell is None:
-            del self.entries[key]
-            self.dirty[key] = b""
+            self.entries.take_away(self.entries.slot_of(key), tell=True)
             return
         # At the tick of its close; but one whose close had passed when it came, at the next tick.
         closed_ms = max(self._close_at(parcel), tick_at_or_after(self.watermark_ms))
         self.ledger.count(closed_ms // TICK_MS, cell, int(Counter.ORPHANS), 1)
-        self._remember_closed(key, cell)
+        self._remember_closed(key, cell, tell=tell)
 
-    def _remember_closed(self, key: bytes, cell: int) -> None:
-        self.entries.pop(key, None)
+    def _remember_closed(self, key: bytes, cell: int, *, tell: bool) -> None:
         closed = self.hash_of(key)
-        if key in self.dirty:
+        if self.entries.take_away(self.entries.slot_of(key), tell=tell):
             # The state log's reader closes by itself what did not change since the last commit; of
             # this parcel it does not know the state in which it closed.
             self.closed_new.append((closed, cell))
-            self.dirty[key] = b""
         self.closed[closed] = cell
-        self.agenda.enter_closed(cell & PANE_MASK, closed)
-
-    def hash_of(self, key: bytes) -> int:
-        """Return the hash by which a closed parcel is remembered."""
-        return xxh3_64_intdigest(key, self._hash_seed)
+        self.agenda.closed_in(cell & PANE_MASK).append(signed(closed))
 
     # Reference data.
 
