@@ -113,6 +113,8 @@ def run(plan: Plan, data_dir: Path) -> Report:
         )
         journal = Journal()
         disk = _small_disk(plan, broker, journal)
+        if disk is not None:
+            stack.callback(lambda: disk.unmount(keep=bool(journal.failures)))
         stack.callback(broker.kill)
         broker.start()
         chaos = Chaos(plan, load, Scene(broker, network, disk, journal), data_dir)
@@ -121,9 +123,6 @@ def run(plan: Plan, data_dir: Path) -> Report:
         if journal.failures:
             (data_dir / "journal.txt").write_text("\n".join(journal.lines), "utf8")
             broker.stop()
-        broker.kill()
-        if disk is not None:
-            disk.unmount(keep=bool(journal.failures))
     if not journal.failures:
         shutil.rmtree(data_dir, ignore_errors=True)
     failures, records = list(journal.failures), len(load.records)
