@@ -32,6 +32,7 @@ from streams.kafka.dead_letters import DeadLetter, dead_letter
 from streams.kafka.errors import ClusterError
 from streams.kafka.fencing import end_process
 from streams.kafka.heartbeat import Heartbeats
+from streams.kafka.membership import await_forgotten
 from streams.kafka.restore import StateLogs, Stopped
 from streams.kafka.state_log import changes, snapshot
 from streams.kafka.transaction import (
@@ -276,6 +277,13 @@ class Runner:
         self._plan.prepare()
         self._reference.load(lambda: self._stopping)
         self._producer.init()
+        await_forgotten(
+            self._config.client,
+            self._consumer.topics,
+            group=self._id(),
+            instance=self._config.slot,
+            stopping=lambda: self._stopping,
+        )
         self._consumer.join()
 
     def _new_producer(self) -> TransactionalProducer:

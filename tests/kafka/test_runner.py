@@ -162,6 +162,21 @@ def test_a_worker_killed_anywhere_and_started_again_counts_exactly(
     check_exact(broker, prefix, times(3))
 
 
+def test_a_worker_killed_while_it_gives_partitions_away_and_back_at_once_leaves_none_behind(
+    broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn
+) -> None:
+    shipments = topics[SHIPMENTS].name
+    produce(broker.bootstrap, shipments, KEYS)
+    giving = spawn("0", "during_revocation:1")
+    wait_for(lambda: all_committed(broker, prefix))
+    spawn("1")
+    assert giving.wait(30) == -signal.SIGKILL, "it was to die while the other one joins"
+    spawn("0")
+    produce(broker.bootstrap, shipments, KEYS)
+    wait_for(lambda: all_committed(broker, prefix))
+    check_exact(broker, prefix, times(2))
+
+
 def test_partitions_move_between_workers_and_back_without_a_count_lost_or_doubled(
     broker: EmbeddedBroker, topics: Mapping[str, Topic], prefix: str, spawn: Spawn
 ) -> None:
