@@ -52,7 +52,8 @@ class SmallDisk:
             shutil.copytree(self._folder, kept)
         umount = shutil.which("umount")
         assert umount is not None, "looked for before it was mounted"
-        subprocess.run([umount, str(self._folder)], check=True)
+        # A process that has ended may hold it for a moment; what is detached goes with its last user.
+        subprocess.run([umount, "--lazy", str(self._folder)], check=True)
         if keep:
             self._folder.rmdir()
             kept.rename(self._folder)
