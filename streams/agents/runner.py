@@ -119,6 +119,10 @@ class NoReference:
         """Do nothing."""
 
 
+def nothing() -> None:
+    """Prepare nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class StagePlan:
     """What one runner runs.
@@ -140,7 +144,7 @@ class StagePlan:
     heartbeats: bool = False
     truncates: bool = False
     paces: bool = False
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)
