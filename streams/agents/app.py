@@ -14,7 +14,7 @@ from typing import Final
 import faust
 from faust.app.base import BootStrategy
 
-from streams.agents.runner import PartitionBatch, Runner
+from streams.agents.runner import PartitionBatch, Runner, nothing
 from streams.domain.policy import Policy
 from streams.kafka.channel import Delivery, RecordChannel
 from streams.kafka.joint import Inputs
@@ -75,7 +75,7 @@ class StageDefinition:
     heartbeats: bool = False
     truncates: bool = False
     paces: bool = False
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], None] = nothing
     joins: tuple[str, ...] = ()
 
     @property
