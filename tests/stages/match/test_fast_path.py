@@ -1,9 +1,12 @@
 """The fast path is only ever a faster way to do what the rule does."""
 
+import json
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.policy import Policy
+from streams.domain.window import HOUR_MS, instant_text
 from streams.stages.match import fast_path
 from streams.stages.match.waybills import Clock, Waybills
 from tests.stages.match import drawn
@@ -35,3 +38,51 @@ def test_the_fast_path_leads_where_the_rule_leads(
     assert fast.entries.changes() == plain.entries.changes()
     assert (fast.closed_new, fast.late_new) == (plain.closed_new, plain.late_new)
     assert fast.lookup.version_used == plain.lookup.version_used
+
+
+def told(of: str, waybill: str, received_ms: int, upload_lag_ms: int = 0, **more: str) -> Sent:
+    """Return a record that says when it was received, by its source's clock or by another."""
+    at = instant_text(received_ms - upload_lag_ms)
+    body = {"type": of, "id": f"{waybill}-{received_ms}", "source": "S1", "waybill_no": waybill}
+    body |= {"time": at, "recorded_at": at, "received_at": instant_text(received_ms)} | more
+    return Sent(received_ms, waybill.encode(), json.dumps(body).encode())
+
+
+def a_long_life(waybill: str, second: int) -> list[Sent]:
+    """Return what comes of one parcel when it is missing for an hour, and found, and found again."""
+    place = {"outlet_id": "A"}
+    registered = {**place, "verification_result": "MATCHED"}
+    start_ms = drawn.START_MS + second * drawn.SECOND_MS
+    hours = [start_ms + n * HOUR_MS for n in range(6)]
+    return [
+        told("shipment.collected", waybill, start_ms, parcel_category="LOOSE", **place),
+        told("realname.registered", waybill, hours[3], registration_id="R1", **registered),
+        told("hub.outbound_scanned", waybill, hours[4], hub_id="H"),
+        told("realname.registered", waybill, hours[4] + 9, HOUR_MS // 2, registration_id="R2",
+             **registered),
+        told("hub.outbound_scanned", waybill, hours[5], hub_id="H"),
+    ]  # fmt: skip
+
+
+def test_many_long_lives_are_told_as_the_rule_tells_them() -> None:
+    # Repeated, the machine code does all of it; the rule is to be had once, at the source's first record.
+    lives = [a_long_life(f"W{n}", n) for n in range(60)]
+    records = sorted((record for life in lives for record in life), key=lambda r: r.received_ms)
+    fast, plain = some_waybills("data"), some_waybills("data")
+    fast.note_new_reference()
+    assert fast_path.run(fast, drawn.batch(records[:1])) == drawn.take_plainly(
+        plain, drawn.batch(records[:1])
+    )
+    by_rule: list[object] = []
+    take = fast.take
+    fast.take = lambda *record: (by_rule.append(record), take(*record))[1]  # type: ignore[method-assign]
+    assert fast_path.run(fast, drawn.batch(records[1:]), run_min=1) == []
+    assert drawn.take_plainly(plain, drawn.batch(records[1:])) == []
+    assert by_rule == []
+    assert fast.entries == plain.entries
+    assert {entry[:1] for entry in fast.entries.values()} == {b"D"}
+    assert fast.outputs == plain.outputs
+    assert [output.value is None for output in fast.outputs].count(True) == 59, (
+        "all but the first, with which time goes on"
+    )
+    assert drawn.listed(fast.ledger.rows()) == drawn.listed(plain.ledger.rows())
