@@ -1,14 +1,16 @@
 """The fast path is only ever a faster way to do what the rule does."""
 
 import json
+from collections.abc import Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.domain.policy import Policy
 from streams.domain.window import HOUR_MS, instant_text
+from streams.records.shipments import Parcelled
 from streams.stages.match import fast_path
-from streams.stages.match.waybills import Clock, Waybills
+from streams.stages.match.waybills import Clock, Waybills, When
 from tests.stages.match import drawn
 from tests.stages.match.drawn import Sent
 
@@ -40,11 +42,14 @@ def test_the_fast_path_leads_where_the_rule_leads(
     assert fast.lookup.version_used == plain.lookup.version_used
 
 
-def told(of: str, waybill: str, received_ms: int, upload_lag_ms: int = 0, **more: str) -> Sent:
+def told(
+    of: str, waybill: str, received_ms: int, more: Mapping[str, str], *, upload_lag_ms: int = 0
+) -> Sent:
     """Return a record that says when it was received, by its source's clock or by another."""
     at = instant_text(received_ms - upload_lag_ms)
     body = {"type": of, "id": f"{waybill}-{received_ms}", "source": "S1", "waybill_no": waybill}
-    body |= {"time": at, "recorded_at": at, "received_at": instant_text(received_ms)} | more
+    body |= {"time": at, "recorded_at": at, "received_at": instant_text(received_ms)}
+    body |= more
     return Sent(received_ms, waybill.encode(), json.dumps(body).encode())
 
 
@@ -54,14 +59,17 @@ def a_long_life(waybill: str, second: int) -> list[Sent]:
     registered = {**place, "verification_result": "MATCHED"}
     start_ms = drawn.START_MS + second * drawn.SECOND_MS
     hours = [start_ms + n * HOUR_MS for n in range(6)]
+    first, again = {"registration_id": "R1"}, {"registration_id": "R2"}
+    lag_ms = HOUR_MS // 2
     return [
-        told("shipment.collected", waybill, start_ms, parcel_category="LOOSE", **place),
-        told("realname.registered", waybill, hours[3], registration_id="R1", **registered),
-        told("hub.outbound_scanned", waybill, hours[4], hub_id="H"),
-        told("realname.registered", waybill, hours[4] + 9, HOUR_MS // 2, registration_id="R2",
-             **registered),
-        told("hub.outbound_scanned", waybill, hours[5], hub_id="H"),
-    ]  # fmt: skip
+        told("shipment.collected", waybill, start_ms, {**place, "parcel_category": "LOOSE"}),
+        told("realname.registered", waybill, hours[3], registered | first),
+        told("hub.outbound_scanned", waybill, hours[4], {"hub_id": "H"}),
+        told(
+            "realname.registered", waybill, hours[4] + 9, registered | again, upload_lag_ms=lag_ms
+        ),
+        told("hub.outbound_scanned", waybill, hours[5], {"hub_id": "H"}),
+    ]
 
 
 def test_many_long_lives_are_told_as_the_rule_tells_them() -> None:
@@ -75,7 +83,12 @@ def test_many_long_lives_are_told_as_the_rule_tells_them() -> None:
     )
     by_rule: list[object] = []
     take = fast.take
-    fast.take = lambda *record: (by_rule.append(record), take(*record))[1]  # type: ignore[method-assign]
+
+    def noted(record: Parcelled, key: bytes | None, when: When) -> None:
+        by_rule.append(record)
+        take(record, key, when)
+
+    fast.take = noted  # type: ignore[method-assign]
     assert fast_path.run(fast, drawn.batch(records[1:]), run_min=1) == []
     assert drawn.take_plainly(plain, drawn.batch(records[1:])) == []
     assert by_rule == []
