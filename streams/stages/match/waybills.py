@@ -77,7 +77,8 @@ _BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 class Waybills:
     """Open and closed parcels, and what has changed since the last commit.
 
-    `hash_of` gives the hash by which a waybill is found, and remembered once its parcel has closed.
+    `hash_of` gives the hash, keyed by `hash_seed`, by which a waybill is found, and remembered once its
+    parcel has closed.
 
     The attributes without an underscore are for `fast_path`, which does the same faster, and for
     `partition`, which keeps them.
@@ -109,7 +110,7 @@ class Waybills:
         self.watermark_ms = 0
         self._partition = partition
         self._history = history
-        self._hash_seed = hash_seed
+        self.hash_seed = hash_seed
         self._grace_ms = policy.grace_alert_ms
         self._final_close_ms = policy.final_close_ms
         self.forget_queues()
@@ -351,7 +352,7 @@ class Waybills:
         cell = self.closed[closed]
         # The cell makes it another record once the waybill has been used anew and closed again.
         text = f"{record.source}\0{record.id}\0{cell}"
-        identity = xxh3_64_intdigest(text.encode(), self._hash_seed)
+        identity = xxh3_64_intdigest(text.encode(), self.hash_seed)
         seen = self.late.setdefault(closed, set())
         if identity not in seen:
             seen.add(identity)

@@ -576,9 +576,8 @@ class Entries(Mapping[bytes, bytes]):
         ends = np.cumsum(key_lengths, dtype=np.int64).tolist()
         text = keys.tobytes()
         starts = [0, *ends][:count]
-        hashes = hashes_of(
-            [text[start:end] for start, end in zip(starts, ends, strict=True)], self._hash_of
-        )
+        split = (text[start:end] for start, end in zip(starts, ends, strict=True))
+        hashes = np.fromiter(map(self._hash_of, split), np.uint64, count).view(np.int64)
         _put_many(self.arrays, hashes, key_lengths, keys, lengths, entries)
 
 
@@ -591,11 +590,6 @@ def unsigned(hashes: Int64s) -> list[int]:
     """Return the same the other way round."""
     found: list[int] = hashes.view(np.uint64).tolist()
     return found
-
-
-def hashes_of(keys: Sequence[bytes], hash_of: Callable[[bytes], int]) -> Int64s:
-    """Return the hashes of keys, with signs."""
-    return np.fromiter(map(hash_of, keys), np.uint64, len(keys)).view(np.int64)
 
 
 def _without_entries(keys: Sequence[bytes]) -> Columns:
