@@ -8,7 +8,7 @@ whoever is called looks at the parcel as it is then.
 from array import array
 from collections.abc import Iterator
 from enum import IntEnum
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -65,6 +65,11 @@ class Agenda:
     def enter(self, due_ms: int, what: Due, pane: int = 0) -> None:
         """Have something done at an instant."""
         heappush(self._due, Event(due_ms, what, pane))
+
+    def forget_matured(self, until_ms: int) -> None:
+        """Do not have anybody reported who was reported before."""
+        self._due = [e for e in self._due if e.what is not Due.MATURE or e.due_ms > until_ms]
+        heapify(self._due)
 
     def collected_in(self, pane: int) -> Queue:
         """Return the slots of collected parcels to be looked at when their pane matures and closes."""

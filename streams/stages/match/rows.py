@@ -5,12 +5,10 @@ wrong with those that are refused.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
 from streams.domain.category import BATCH_CATEGORIES, EXEMPT_CATEGORIES, Category
 from streams.domain.cell import CATEGORY_SHIFT
@@ -277,7 +275,7 @@ def read(waybills: Waybills, batch: Batch) -> tuple[Rows, list[Reject]]:
         decoded=reader.decoded,
         text=reader.text,
         read=columns,
-        hashes=_hashes(_all(batch.keys), waybills.hash_seed),
+        hashes=waybills.entries.hashes_of(_all(batch.keys), len(batch.keys)),
         kinds=kinds,
         skipped=skipped,
         time_ms=time_ms,
@@ -298,12 +296,6 @@ def read(waybills: Waybills, batch: Batch) -> tuple[Rows, list[Reject]]:
         agreed=np.flatnonzero(in_batch),
         seen=seen,
     ), reader.rejects
-
-
-def _hashes(keys: Sequence[bytes], seed: int) -> Int64s:
-    """Return what `Waybills.hash_of` gives for each key, with signs; given by place, a seed costs less."""
-    hashes = map(xxh3_64_intdigest, keys, repeat(seed))
-    return np.fromiter(hashes, np.uint64, len(keys)).view(np.int64)
 
 
 def _all(texts: Sequence[bytes | None]) -> Sequence[bytes]:

@@ -8,12 +8,10 @@ counts do not depend on the order in which records less than `disorder_ms` apart
 close of their parcel lies between them.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from xxhash import xxh3_64_intdigest
 
 from streams.domain import parcel as parcels
 from streams.domain.category import BATCH_CATEGORIES, Category
@@ -77,7 +75,7 @@ _BATCH: Final = frozenset(category.name for category in BATCH_CATEGORIES)
 class Waybills:
     """Open and closed parcels, and what has changed since the last commit.
 
-    `hash_of` gives the hash, keyed by `hash_seed`, by which a waybill is found, and remembered once its
+    `hash_of` gives the hash by which a waybill is found, and remembered once its
     parcel has closed.
 
     The attributes without an underscore are for `fast_path`, which does the same faster, and for
@@ -99,8 +97,8 @@ class Waybills:
         self.instants = INSTANTS
         self.lookup = Lookup(history)
         self.ratio = RejectRatio()
-        self.hash_of: Callable[[bytes], int] = partial(xxh3_64_intdigest, seed=hash_seed)
-        self.entries = Entries(self.hash_of)
+        self.entries = Entries(hash_seed)
+        self.hash_of = self.entries.hash_of
         self.closed = Closed()
         self.late: dict[int, set[int]] = {}
         self.sources: list[str] = []
@@ -110,7 +108,6 @@ class Waybills:
         self.watermark_ms = 0
         self._partition = partition
         self._history = history
-        self.hash_seed = hash_seed
         self._grace_ms = policy.grace_alert_ms
         self._final_close_ms = policy.final_close_ms
         self.forget_queues()
@@ -144,6 +141,7 @@ class Waybills:
             parcel = packed.unpack(self.entries.entry(slot), self.sources)
             self._queue(slot, self.entries.key(slot), parcel)
         self.note_new_reference()
+        self.agenda.forget_matured(self.watermark_ms)
         self.advance(self.watermark_ms)
         for closed in [closed for closed in self.late if closed not in self.closed]:
             del self.late[closed]
@@ -352,7 +350,7 @@ class Waybills:
         cell = self.closed[closed]
         # The cell makes it another record once the waybill has been used anew and closed again.
         text = f"{record.source}\0{record.id}\0{cell}"
-        identity = xxh3_64_intdigest(text.encode(), self.hash_seed)
+        identity = self.hash_of(text.encode())
         seen = self.late.setdefault(closed, set())
         if identity not in seen:
             seen.add(identity)

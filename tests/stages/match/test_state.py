@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 import pytest
-from xxhash import xxh3_64_intdigest
 
 from streams.stages.match import state
 from streams.stages.match.native.entries import Columns, Entries, unsigned
@@ -33,7 +32,7 @@ def pairs_of(columns: Columns) -> Iterator[tuple[bytes, bytes]]:
 
 def columns_of(entries: Mapping[bytes, bytes]) -> Iterator[Columns]:
     """Yield entries as the stage does: those that are gone, then the others."""
-    map_of = Entries(xxh3_64_intdigest)
+    map_of = Entries()
     for key, entry in entries.items():
         slot = map_of.put(key, entry or b"-")
         if not entry:

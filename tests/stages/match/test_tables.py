@@ -1,7 +1,7 @@
 """The tables that machine code works on are maps, whatever collides, grows, shrinks or moves."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -9,27 +9,30 @@ from xxhash import xxh3_64_intdigest
 
 from streams.domain.cell import PANE_MASK
 from streams.stages.match.native.closed import Closed
-from streams.stages.match.native.entries import Columns, Entries, signed
+from streams.stages.match.native.entries import Columns, Entries, Int64s, signed
 from streams.stages.match.native.names import KnownSources, number_of, numbers_of, table_of
 
 
-def colliding(key: bytes) -> int:
-    """Return a hash of which there are few, at both ends of what 64 bits hold."""
-    return (xxh3_64_intdigest(key) & 7) * ((1 << 64) // 7)
+class Colliding(Entries):
+    """Entries by a hash of which there are few, at both ends of what 64 bits hold."""
+
+    def hash_of(self, key: bytes) -> int:
+        return (xxh3_64_intdigest(key) & 7) * ((1 << 64) // 7)
+
+    def hashes_of(self, keys: Iterable[bytes], count: int) -> Int64s:
+        return np.fromiter(map(self.hash_of, keys), np.uint64, count).view(np.int64)
 
 
-HASHES = [("a good hash", xxh3_64_intdigest, 20_000), ("one that collides", colliding, 2_000)]
+HASHES = [("a good hash", Entries, 20_000), ("one that collides", Colliding, 2_000)]
 
 
 @pytest.mark.parametrize(
-    ("hash_of", "steps"), [case[1:] for case in HASHES], ids=[case[0] for case in HASHES]
+    ("made", "steps"), [case[1:] for case in HASHES], ids=[case[0] for case in HASHES]
 )
-def test_entries_are_a_map_that_tells_what_has_changed(
-    hash_of: Callable[[bytes], int], steps: int
-) -> None:
+def test_entries_are_a_map_that_tells_what_has_changed(made: type[Entries], steps: int) -> None:
     rng = random.Random(7)
-    entries, plain = Entries(hash_of), dict[bytes, bytes]()
-    committed, told = dict[bytes, bytes](), Entries(hash_of)
+    entries, plain = made(), dict[bytes, bytes]()
+    committed, told = dict[bytes, bytes](), made()
     for step in range(steps):
         key = f"W{rng.randrange(steps // 4)}".encode()
         if rng.random() < 0.6:
@@ -54,7 +57,7 @@ def test_entries_are_a_map_that_tells_what_has_changed(
             assert told == plain
     assert entries == plain
     assert len(entries) == len(plain)
-    again = Entries(hash_of)
+    again = made()
     for columns in entries.everything(1_000):
         again.put_many(columns)
     assert again == plain
@@ -65,7 +68,7 @@ def test_entries_are_a_map_that_tells_what_has_changed(
 
 
 def test_an_entry_without_a_change_is_taken_away_without_a_word() -> None:
-    entries = Entries(xxh3_64_intdigest)
+    entries = Entries()
     entries.put(b"W", b"entry")
     assert entries.take_away(entries.slot_of(b"W")), "it has changed, so the log must say"
     entries.put(b"V", b"entry")
@@ -75,7 +78,7 @@ def test_an_entry_without_a_change_is_taken_away_without_a_word() -> None:
 
 
 def test_columns_without_a_length_take_keys_away() -> None:
-    entries = Entries(xxh3_64_intdigest)
+    entries = Entries()
     entries.put(b"W", b"entry")
     nothing = np.zeros(0, np.uint8)
     key = np.frombuffer(b"WV", np.uint8)

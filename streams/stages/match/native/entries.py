@@ -7,11 +7,13 @@ is pushed together. An entry is known by its *slot*, a number that stays the sam
 removed entries are given to new ones. The *buckets* hold slots by the hash of their keys.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from xxhash import xxh3_64_intdigest
 
 from streams.stages.match.native.compiled import compiled
 
@@ -399,9 +401,9 @@ class Entries(Mapping[bytes, bytes]):
 
     """
 
-    def __init__(self, hash_of: Callable[[bytes], int]) -> None:
-        """Start empty. `hash_of` gives 64 bits without sign."""
-        self._hash_of = hash_of
+    def __init__(self, seed: int = 0) -> None:
+        """Start empty. `seed` keys the hashes."""
+        self._seed = seed
         self._scratch = np.zeros(256, np.uint8)
         self.clear()
 
@@ -436,6 +438,16 @@ class Entries(Mapping[bytes, bytes]):
             _fill_buckets(arrays)
         self.arrays = arrays
 
+    def hash_of(self, key: bytes) -> int:
+        """Return the hash of a key: 64 bits without sign."""
+        return xxh3_64_intdigest(key, self._seed)
+
+    def hashes_of(self, keys: Iterable[bytes], count: int) -> Int64s:
+        """Return the hashes of so many keys, with signs."""
+        # A seed given by name would cost as much as four hashes.
+        hashes = map(xxh3_64_intdigest, keys, repeat(self._seed))
+        return np.fromiter(hashes, np.uint64, count).view(np.int64)
+
     # One by one, for the rule.
 
     def __len__(self) -> int:
@@ -451,7 +463,7 @@ class Entries(Mapping[bytes, bytes]):
 
     def get(self, key: bytes, default: Any = None) -> Any:  # noqa: ANN401 - as Mapping has it
         """Return the entry of a key, or the default; without an exception on its way."""
-        text, hashed = np.frombuffer(key, np.uint8), signed(self._hash_of(key))
+        text, hashed = np.frombuffer(key, np.uint8), signed(self.hash_of(key))
         length = int(_get(self.arrays, hashed, text, self._scratch))
         if length == NONE:
             return default
@@ -463,7 +475,7 @@ class Entries(Mapping[bytes, bytes]):
     def slot_of(self, key: bytes) -> int:
         """Return the slot of a key, or NONE."""
         text = np.frombuffer(key, np.uint8)
-        return int(find(self.arrays, signed(self._hash_of(key)), text, 0, len(key)))
+        return int(find(self.arrays, signed(self.hash_of(key)), text, 0, len(key)))
 
     def entry(self, slot: int) -> bytes:
         """Return the entry of a slot that is in use."""
@@ -481,7 +493,7 @@ class Entries(Mapping[bytes, bytes]):
 
     def put(self, key: bytes, entry: bytes) -> int:
         """Set the entry of a key, to be told with the next commit; return its slot."""
-        text, hashed = np.frombuffer(key + entry, np.uint8), signed(self._hash_of(key))
+        text, hashed = np.frombuffer(key + entry, np.uint8), signed(self.hash_of(key))
         slot = int(_put(self.arrays, hashed, text, len(key)))
         if slot == NONE:
             self.make_room(1, HEAD + len(text))
@@ -577,7 +589,7 @@ class Entries(Mapping[bytes, bytes]):
         text = keys.tobytes()
         starts = [0, *ends][:count]
         split = (text[start:end] for start, end in zip(starts, ends, strict=True))
-        hashes = np.fromiter(map(self._hash_of, split), np.uint64, count).view(np.int64)
+        hashes = self.hashes_of(split, count)
         _put_many(self.arrays, hashes, key_lengths, keys, lengths, entries)
 
 
