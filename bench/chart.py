@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from bench.outcome import Entry, Spread, spread
 
-WIDTH: Final = 860
-NAMES: Final = 250
+WIDTH: Final = 900
+NAMES: Final = 290
 ROW: Final = 34
 TOP: Final = 56
 PANEL: Final = 260
