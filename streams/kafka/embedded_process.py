@@ -81,6 +81,10 @@ def is_alive(identity: ProcessIdentity) -> bool:
         command = process.cmdline()
         # The kernel shows none while it loads the program, and none once it takes it down.
         return not command or any(identity.marker in argument for argument in command)
+    except psutil.ZombieProcess:
+        # It has become one between two of these looks, so its threads may not have ended yet; taken for
+        # gone, the next start met its ports and its lock. The next look counts them.
+        return True
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         # A process that we may not look at is another user's, so not the one we started.
         return False
