@@ -142,7 +142,7 @@ _PROGRESS: Final = Row(
         timeseries(
             Text("在途包裹", "Open parcels"),
             Text(
-                "内存中的在途包裹；每个约 570 字节。", "Parcels in memory, at some 570 bytes each."
+                "内存中的在途包裹；每个约 340 字节。", "Parcels in memory, at some 340 bytes each."
             ),
             Prom("sum(realname_open_parcels)", "在途 open"),
             unit=COUNT,
