@@ -252,16 +252,15 @@ class _Joiner:
             ledger.add(ticks[at], cells[at], _ELIGIBLE)
             late = upload_ms > rows.time_ms[of] + grace_ms
             self._add_covered(ticks[at], cells[at], late=late, backdated=backdated != 0)
-
         of, where = changes[joining.AGAIN : joining.AGAIN_CELL + 1, : counts[joining.AGAIN]]
         if len(of):
             ledger.add(ticks[of - run.start], where, _DUPLICATES)
-            backdated = rows.backdated[of]
-            if backdated.any():
-                ledger.add(ticks[of - run.start][backdated], where[backdated], _BACKDATED)
+            self._add_backdated(ticks[of - run.start], where, rows.backdated[of])
 
     def _add_covered(self, ticks: Int64s, cells: Int64s, *, late: Bools, backdated: Bools) -> None:
-        ledger = self._waybills.ledger
-        ledger.add(ticks, cells, np.where(late, _LATE, _ON_TIME))
+        self._waybills.ledger.add(ticks, cells, np.where(late, _LATE, _ON_TIME))
+        self._add_backdated(ticks, cells, backdated)
+
+    def _add_backdated(self, ticks: Int64s, cells: Int64s, backdated: Bools) -> None:
         if backdated.any():
-            ledger.add(ticks[backdated], cells[backdated], _BACKDATED)
+            self._waybills.ledger.add(ticks[backdated], cells[backdated], _BACKDATED)

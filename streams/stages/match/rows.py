@@ -26,6 +26,7 @@ from streams.records.shipments import (
 from streams.stages.columns import Bools, Int64s, Ints
 from streams.stages.match.agenda import NEVER_MS
 from streams.stages.match.entry import DELAY_MAX_MS, ID_BYTES_MAX
+from streams.stages.match.native.entries import Bytes
 from streams.stages.match.native.joining import SKIPPED
 from streams.stages.match.native.names import numbers_of
 from streams.stages.match.native.scan import (
@@ -46,7 +47,6 @@ from streams.stages.match.native.scan import (
     SOURCE,
     TIME,
     UNREAD,
-    Bytes,
     Matrix,
     scan,
 )
@@ -183,13 +183,11 @@ class _Reader:
         read[CATEGORY, row] = read[MATCHED, row] = read[AGREEMENT + 1, row] = 0
         record = self._decoded(row, value)
         if record is None:
-            self.skipped[row] = True
-            self.received_ms[row] = 0
+            self._skip(row)
             return
         try:
             if isinstance(record, Heartbeat):
-                self.skipped[row] = True
-                self.received_ms[row] = 0
+                self._skip(row)
                 self.received_ms[row] = self.waybills.heard(record, self.batch.timestamps_ms[row])
             else:
                 self.decoded[row] = record
@@ -197,8 +195,11 @@ class _Reader:
         except Refused as refusal:
             source = "" if isinstance(record, Heartbeat) else record.source
             self.rejects.append(Reject(row, refusal.code, refusal.path, source))
-            self.skipped[row] = True
-            self.received_ms[row] = 0
+            self._skip(row)
+
+    def _skip(self, row: int) -> None:
+        self.skipped[row] = True
+        self.received_ms[row] = 0
 
     def _decoded(self, row: int, value: bytes | None) -> shipments.Record | None:
         error: Exception | None = None

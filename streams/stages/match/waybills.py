@@ -124,7 +124,7 @@ class Waybills:
         self.forget_queues()
         hashes, cells = self.closed.columns()
         for pane, some in by_pane(cells & PANE_MASK, hashes):
-            if pane_end_ms(pane) + self.policy.closed_kept_ms > self.watermark_ms:
+            if self._forget_at(pane) > self.watermark_ms:
                 enter(self.agenda.closed_in(pane), some)
             else:
                 self.closed.forget(some, pane)  # The log does not say who was forgotten.
@@ -233,7 +233,7 @@ class Waybills:
         return cell is not None and self._forget_at(cell) > now_ms
 
     def _forget_at(self, cell: int) -> int:
-        """Return until when a parcel that closed in a cell is recognised."""
+        """Return until when a parcel that closed in a cell is recognised, or in a pane, which will do."""
         return pane_end_ms(cell & PANE_MASK) + self.policy.closed_kept_ms
 
     def _check(self, record: Parcelled, key: bytes | None, when: When) -> int:

@@ -10,12 +10,11 @@ import numpy as np
 
 from streams.domain.cell import PANE_MASK
 from streams.stages.match.native.compiled import compiled
-from streams.stages.match.native.entries import Int64s, signed
+from streams.stages.match.native.entries import Int64s, signed, unsigned
 
 _FREE: Final = -1
 """No cell, in a place that holds no parcel."""
 _PLACES_MIN: Final = 1024
-_UNSIGNED: Final = (1 << 64) - 1
 
 
 class Table(NamedTuple):
@@ -140,7 +139,7 @@ class Closed(Mapping[int, int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield hashes, in no order."""
-        return (hashed & _UNSIGNED for hashed in self.columns()[0].tolist())
+        return iter(unsigned(self.columns()[0]))
 
     def columns(self) -> tuple[Int64s, Int64s]:
         """Return hashes, with signs, and cells."""

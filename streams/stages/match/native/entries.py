@@ -22,8 +22,6 @@ Slots = npt.NDArray[Any]
 Int64s = npt.NDArray[Any]
 Number = TypeVar("Number", bound=np.generic)
 
-KEY_BYTES_MAX: Final = 255
-
 # An entry in the arena: slot (4 bytes), whether it has changed (1), length of the key (1) and of the entry
 # (4); then the key, then the entry.
 HEAD: Final = 10
@@ -119,6 +117,17 @@ def copy(source: Bytes, start: int, length: int, target: Bytes, at: int) -> None
 
 
 @compiled
+def same(text: Bytes, at: int, other: Bytes, place: int, length: int) -> bool:
+    """Return whether so many bytes are the same in two places."""
+    # Without a sign, since a place before the beginning would count from the end.
+    start, beside = np.uint64(at), np.uint64(place)
+    for letter in range(np.uint64(length)):
+        if text[start + letter] != other[beside + letter]:
+            return False
+    return True
+
+
+@compiled
 def entry_at(arrays: Arrays, slot: int) -> int:
     """Return where in the arena the entry of a slot begins, behind its key."""
     place = arrays.slots[slot, 0]
@@ -141,14 +150,9 @@ def find(arrays: Arrays, hashed: int, text: Bytes, at: int, length: int) -> int:
         slot = np.int64(buckets[bucket]) - 1
         if arrays.slots[slot, 1] == hashed:
             place = arrays.slots[slot, 0]
-            if arena[place + _KEY_LENGTH_AT] == length:
-                same = True
-                for letter in range(length):
-                    if arena[place + HEAD + letter] != text[at + letter]:
-                        same = False
-                        break
-                if same:
-                    return slot
+            of_length = arena[place + _KEY_LENGTH_AT] == length
+            if of_length and same(arena, place + HEAD, text, at, length):
+                return slot
         bucket = (bucket + 1) & mask
     return NONE
 

@@ -49,6 +49,7 @@ from streams.stages.match.native.entries import (
     read8,
     remove,
     resized,
+    same,
     write4,
     write8,
 )
@@ -156,12 +157,7 @@ def _register_again(
     earlier = rows[RECORDED, row] + run.plan[DELAY, row - run.start] < uploaded
     if pane < run.floor or earlier or first_length > ID_BYTES_MAX:
         return False
-    same = first_length == own_length
-    place = 0
-    while same and place < own_length:
-        same = arena[first_id + place] == run.text[own + place]
-        place += 1
-    if same:
+    if first_length == own_length and same(arena, first_id, run.text, own, own_length):
         return False
     moved = resized(arrays, slot, length + 1 + UPLOAD_END + own_length)
     arena[moved] = DUPLICATED

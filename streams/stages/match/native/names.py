@@ -6,13 +6,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from streams.stages.match.native.compiled import compiled
-from streams.stages.match.native.entries import Bytes, Int64s, read8
+from streams.stages.match.native.entries import Bytes, Int64s, read8, same
 
 _ROOM: Final = 2
 """Least places for each name."""
-
-
 _SOURCES_MAX: Final = 4_096
+"""From so many known sources on, they are forgotten for further ones."""
 
 
 class Names(NamedTuple):
@@ -53,14 +52,9 @@ def number_of(names: Names, text: Bytes, at: int, length: int, unknown: int) -> 
     while names.buckets[bucket]:
         name = names.buckets[bucket] - 1
         start = names.starts[name]
-        if names.starts[name + 1] - start == length:
-            same = True
-            for place in range(length):
-                if names.letters[start + place] != text[at + place]:
-                    same = False
-                    break
-            if same:
-                return names.numbers[name]
+        of_length = names.starts[name + 1] - start == length
+        if of_length and same(names.letters, start, text, at, length):
+            return names.numbers[name]
         bucket = (bucket + 1) & mask
     return unknown
 
@@ -70,19 +64,14 @@ def numbers_of(
     names: Names, text: Bytes, starts: Int64s, lengths: Int64s, unknown: int, found: Int64s
 ) -> None:
     """Write the numbers of names that lie in `text`; `unknown` for those that are not known."""
-    same_start = same_length = same = 0
+    last = last_length = number = 0
     for row in range(len(starts)):
         start, length = starts[row], lengths[row]
         # Often it is the one before.
-        again = length == same_length
-        place = 0
-        while again and place < length:
-            again = text[start + place] == text[same_start + place]
-            place += 1
-        if not again:
-            same_start, same_length = start, length
-            same = number_of(names, text, start, length, unknown)
-        found[row] = same if length else unknown
+        if length != last_length or not same(text, start, text, last, length):
+            last, last_length = start, length
+            number = number_of(names, text, start, length, unknown)
+        found[row] = number if length else unknown
 
 
 @compiled

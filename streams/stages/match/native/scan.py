@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from streams.records.shipments import TYPE_OF, VALUE_BYTES_MAX, Collected, Registered, Scanned
 from streams.stages.match.native.compiled import compiled
+from streams.stages.match.native.entries import Bytes, same
 
-Bytes = npt.NDArray[Any]
 Matrix = npt.NDArray[Any]
 
 UNREAD: Final = 0
@@ -186,15 +186,6 @@ def _text_end(text: Bytes, at: int, end: int) -> int:
 
 
 @compiled
-def _same(text: Bytes, at: int, word: Bytes, length: int) -> bool:
-    start = np.uint64(at)
-    for place in range(np.uint64(length)):
-        if text[start + place] != word[place]:
-            return False
-    return True
-
-
-@compiled
 def _name(text: Bytes, at: int, end: int) -> int:
     """Return the field of a name; -1 for an unknown one."""
     length = end - at
@@ -204,14 +195,14 @@ def _name(text: Bytes, at: int, end: int) -> int:
     field = _NAME_IN[(length * _LENGTH_FACTOR + letters) % _BUCKETS]
     if field < 0 or _NAME_LENGTHS[field] != length:
         return -1
-    return field if _same(text, at, _NAME_TEXTS[field], length) else -1
+    return field if same(text, at, _NAME_TEXTS[field], 0, length) else -1
 
 
 @compiled
 def _word(text: Bytes, at: int, length: int, field: int) -> int:
     """Return the place of a word in the vocabulary of a field; -1 for an unknown one."""
     for word in range(_WORDS_START[field], _WORDS_END[field]):
-        if _WORD_LENGTHS[word] == length and _same(text, at, _WORD_TEXTS[word], length):
+        if _WORD_LENGTHS[word] == length and same(text, at, _WORD_TEXTS[word], 0, length):
             return word
     return -1
 
@@ -289,9 +280,9 @@ def instant(text: Bytes, at: int, length: int) -> int:
 def _value(text: Bytes, at: int, end: int, field: int, spans: Matrix) -> int:
     """Read the value of a field into `spans`, and return where it ends; -1 for one that is not plain."""
     if _BOOLEAN[field]:
-        if at + 4 < end and _same(text, at, _TRUE, 4):
+        if at + 4 < end and same(text, at, _TRUE, 0, 4):
             return at + 4
-        return at + 5 if at + 5 < end and _same(text, at, _FALSE, 5) else -1
+        return at + 5 if at + 5 < end and same(text, at, _FALSE, 0, 5) else -1
     if at >= end or text[at] != _QUOTE:
         return -1
     start = at + 1
@@ -335,7 +326,7 @@ def _read(text: Bytes, at: int, end: int, spans: Matrix) -> int:
         if at >= end or text[at] != _COLON:
             return UNREAD
         at = _blank(text, at + 1, end)
-        if at + 4 < end and _same(text, at, _NULL, 4):
+        if at + 4 < end and same(text, at, _NULL, 0, 4):
             nulls |= 1 << field
             at += 4
         else:
@@ -393,9 +384,7 @@ def scan(
         rows[KIND, row] = kind
         if kind != UNREAD:
             waybill, length = spans[_F_WAYBILL, 0], spans[_F_WAYBILL, 1]
-            own = key_end - key_start == length and _same(
-                text, waybill, keys[key_start:key_end], length
-            )
+            own = key_end - key_start == length and same(text, waybill, keys, key_start, length)
             rows[OWN_KEY, row] = own
             rows[WAYBILL, row], rows[WAYBILL + 1, row] = waybill, length
             rows[SOURCE, row], rows[SOURCE + 1, row] = spans[_F_SOURCE, 0], spans[_F_SOURCE, 1]
