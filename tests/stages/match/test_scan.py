@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.domain.window import instant_from_text
 from streams.records import shipments
 from streams.records.instants import INSTANTS
 from streams.records.rejects import Refused
 from streams.records.shipments import Collected, Registered, Scanned
 from streams.stages.match.native import scan as scanned
-from streams.stages.match.native.scan import COLUMNS, KIND, UNREAD, scan
+from streams.stages.match.native.scan import BAD, COLUMNS, KIND, UNREAD, instant, scan
 
 HEAD: dict[str, object] = {
     "time": "2017-09-08T10:00:00.250+08:00",
@@ -212,3 +213,53 @@ def test_it_never_reads_what_the_decoder_does_not(  # noqa: PLR0917 - all that v
             value[at] = byte
     found = read(bytes(value), key, data_clock=data_clock)
     assert found is None or found == expected(bytes(value), key, data_clock=data_clock)
+
+
+ZONES = ["Z", "+08:00", "-11:30", "+08:0"]
+FRACTIONS = ["", ".5", ".123", ".123456789", ".1234567890"]
+DATES = [
+    "2017-09-08", "2016-02-29", "2017-02-29", "1999-12-31", "0000-01-01", "2017-13-01", "９017-09-08",
+]  # fmt: skip
+CLOCKS = ["00:00:00", "23:59:59", "24:00:00", "10:60:00", "10:00:60", "1a:00:00", "10-00-00"]
+PLAIN = st.tuples(*map(st.sampled_from, (DATES[:2], CLOCKS[:2], FRACTIONS[:4], ZONES[:3])))
+STRANGE = st.tuples(*map(st.sampled_from, (DATES, CLOCKS, FRACTIONS, ZONES)))
+
+
+def instant_of(text: str) -> int | None:
+    """Return the instant that machine code reads, from between two others."""
+    other = b"2001-01-01T00:00:00Z"
+    own = text.encode()
+    found = instant(np.frombuffer(other + own + other, np.uint8), len(other), len(own))
+    return None if found == BAD else int(found)
+
+
+def written(drawn: tuple[str, str, str, str]) -> str:
+    date, clock, fraction, zone = drawn
+    return f"{date}T{clock}{fraction}{zone}"
+
+
+@given(plain=PLAIN, strange=STRANGE)
+def test_an_instant_is_what_its_text_is_or_none(
+    plain: tuple[str, str, str, str], strange: tuple[str, str, str, str]
+) -> None:
+    assert instant_of(written(plain)) == INSTANTS.parse(written(plain), "$.time")
+    found = instant_of(written(strange))
+    if found is not None:
+        assert found == INSTANTS.parse(written(strange), "$.time")
+
+
+INSTANT_TEXTS = [
+    "2017-09-08T10:00:00+08:00", "2017-09-09T00:00:01+08:00", "2017-09-08T10:00:00.001Z",
+    "2016-02-29T23:59:59.999Z", "2017-09-08T10:00:00.0019-11:30", "2017-09-08T10:00:00.5Z",
+    "2017-09-08T10:00:00.55Z", "2017-09-08T10:00:00+07:00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", INSTANT_TEXTS)
+def test_an_instant_is_read_however_it_is_written(text: str) -> None:
+    assert instant_of(text) == instant_from_text(text)
+
+
+@pytest.mark.parametrize("text", ["2017-09-08T10:00:6?Z", "", "now", "1999-12-31T23:59:59+00:00"])
+def test_what_is_no_instant_is_left_to_the_decoder(text: str) -> None:
+    assert instant_of(text) is None

@@ -158,8 +158,8 @@ _NULL: Final = np.frombuffer(b"null", np.uint8)
 _TRUE: Final = np.frombuffer(b"true", np.uint8)
 _FALSE: Final = np.frombuffer(b"false", np.uint8)
 
-_BAD: Final = -(1 << 62)
-"""No instant."""
+BAD: Final = -(1 << 62)
+"""No instant, or none of this millennium."""
 _ZERO: Final = ord("0")
 _DAYS_BEFORE: Final = np.array([0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334], np.int64)
 _DAYS_IN: Final = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
@@ -218,7 +218,7 @@ def _two(text: Bytes, at: int) -> int:
 
 @compiled
 def _days(text: Bytes, at: int) -> int:
-    """Return the days from 1970 to a date of this millennium; `_BAD` for what is none."""
+    """Return the days from 1970 to a date of this millennium; `BAD` for what is none."""
     century, year, month, day = (
         _two(text, at),
         _two(text, at + 2),
@@ -226,13 +226,13 @@ def _days(text: Bytes, at: int) -> int:
         _two(text, at + 8),
     )
     if century < 20 or century > 29 or year < 0 or month < 1 or month > 12 or day < 1:
-        return _BAD
+        return BAD
     if text[at + 4] != ord("-") or text[at + 7] != ord("-"):
-        return _BAD
+        return BAD
     year += century * 100
     leaps = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     if day > _DAYS_IN[month - 1] + (1 if leaps and month == 2 else 0):
-        return _BAD
+        return BAD
     before = year - 1
     days = before * 365 + before // 4 - before // 100 + before // 400
     days += _DAYS_BEFORE[month - 1] + (1 if leaps and month > 2 else 0) + day
@@ -241,17 +241,17 @@ def _days(text: Bytes, at: int) -> int:
 
 @compiled
 def instant(text: Bytes, at: int, length: int) -> int:
-    """Return an RFC 3339 text of the years 2000 to 2999 in epoch ms, rounded down; `_BAD` for any other."""
+    """Return an RFC 3339 text of the years 2000 to 2999 in epoch ms, rounded down; `BAD` for any other."""
     if length < 20:
-        return _BAD
+        return BAD
     days = _days(text, at)
     hour, minute, second = _two(text, at + 11), _two(text, at + 14), _two(text, at + 17)
-    if days == _BAD or hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0:
-        return _BAD
+    if days == BAD or hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0:
+        return BAD
     if second > 59 or text[at + 10] != ord("T") or text[at + 13] != _COLON:
-        return _BAD
+        return BAD
     if text[at + 16] != _COLON:
-        return _BAD
+        return BAD
     found = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000
     place, end = at + 19, at + length
     if text[place] == ord("."):
@@ -262,18 +262,18 @@ def instant(text: Bytes, at: int, length: int) -> int:
             worth //= 10
             place += 1
         if place == first or place - first > 9:
-            return _BAD
+            return BAD
     if place == end - 1 and text[place] == ord("Z"):
         return found
     if place != end - 6 or text[place + 3] != _COLON:
-        return _BAD
+        return BAD
     hours, minutes = _two(text, place + 1), _two(text, place + 4)
     if hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
-        return _BAD
+        return BAD
     away = (hours * 60 + minutes) * 60_000
     if text[place] == ord("+"):
         return found - away
-    return found + away if text[place] == ord("-") else _BAD
+    return found + away if text[place] == ord("-") else BAD
 
 
 @compiled
@@ -376,7 +376,7 @@ def scan(
             received = -1
             if data_clock and spans[_F_RECEIVED, 1] > 0:
                 received = instant(text, spans[_F_RECEIVED, 0], spans[_F_RECEIVED, 1])
-            if time == _BAD or recorded == _BAD or received == _BAD:
+            if time == BAD or recorded == BAD or received == BAD:
                 kind = UNREAD
             rows[TIME, row] = time
             rows[RECORDED, row] = recorded
