@@ -179,7 +179,7 @@ def follow_from(
                 if error is None:
                     yield message
                 elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 (a public code)
-                    _passing(error, topic)
+                    passing(error, topic)
 
 
 def latest_values(
@@ -261,7 +261,7 @@ def _until_read(consumer: Consumer, topic: str, wanted: dict[int, int]) -> Itera
                 if end >= wanted.get(partition, end + 1):
                     del wanted[partition]
             else:
-                trouble = _passing(found, topic)
+                trouble = passing(found, topic)
                 continue
             deadline = monotonic() + TIMEOUT_S
         if wanted and monotonic() > deadline:
@@ -282,8 +282,8 @@ def _listed(admin: AdminClient, topic: str, spec: OffsetSpec) -> dict[int, ListO
     return patiently(ask, doing=f"asking for the offsets of {topic}")
 
 
-def _passing(error: KafkaError, topic: str) -> ClusterError:
-    """Return what the client met in reading and gets over by itself; raise what it does not."""
+def passing(error: KafkaError, topic: str) -> ClusterError:
+    """Return what the client met in reading a topic and gets over by itself; raise what it does not."""
     trouble = cluster_error(error, doing=f"reading {topic}")
     if not trouble.retryable:
         raise trouble

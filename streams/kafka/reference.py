@@ -17,7 +17,7 @@ from confluent_kafka import (
 )
 
 from streams.kafka.errors import ClusterError, KafkaRefused, KafkaUnavailable, cluster_error
-from streams.kafka.reading import patiently
+from streams.kafka.reading import passing, patiently
 from streams.records.topics import MESSAGE_BYTES_MAX
 from streams.reference.codec import Snapshot, SnapshotError
 from streams.reference.history import (
@@ -92,9 +92,7 @@ class ReferenceTopic:
                     assert end_offset is not None, "the end of a partition has an offset"
                     return Content(latest_values(found), end_offset)
                 else:
-                    trouble = cluster_error(error, doing=f"reading {self._name}")
-                    if not trouble.retryable:
-                        raise trouble
+                    trouble = passing(error, self._name)
         raise trouble or cluster_error(
             KafkaError(KafkaError._TIMED_OUT),  # noqa: SLF001
             doing=f"reading {self._name}",
